@@ -1,0 +1,16 @@
+"""Shared fixtures: where the real data lie, and a small spine made of blocks."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REAL_DATA = Path(os.environ.get("VERSE_MORPH_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with real scans and masks; they are not part of the repository."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"no real data at {REAL_DATA}; set VERSE_MORPH_TEST_DATA to a folder that has them")
+    return REAL_DATA

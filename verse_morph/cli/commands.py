@@ -1,0 +1,134 @@
+"""The commands and their options, and what becomes of an error."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from verse_morph import __version__
+from verse_morph.errors import VerseMorphError
+
+app = typer.Typer(
+    name="verse-morph",
+    help="Measurements of the human spine on CT. For research, not for diagnosis.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the results; they go to a folder per scan.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"verse-morph {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error (also after a command).")
+    ] = False,
+) -> None:
+    """Measurements of the human spine on CT. For research, not for diagnosis."""
+
+
+@app.command()
+def info(
+    file: Annotated[Path, typer.Argument(help="A CT or a mask: .nii, .nii.gz, or a folder.")],
+    scheme: Annotated[str | None, typer.Option(help="What the integers of a mask mean; found out by default.")] = None,
+) -> None:
+    """What is this file: grid, orientation, labels, levels, problems."""
+    from verse_morph.cli.info import show
+
+    show(file, scheme)
+
+
+@app.command()
+def measure(  # noqa: PLR0913  one parameter per option
+    mask: Annotated[Path, typer.Argument(help="Vertebra mask: .nii, .nii.gz, or a folder of single masks.")],
+    output: Output,
+    ct: Annotated[
+        Path | None, typer.Option("--ct", help="The CT of this mask: .nii, .nii.gz or a DICOM folder.")
+    ] = None,
+    scheme: Annotated[
+        str | None, typer.Option(help="What the integers of the mask mean; found out by default.")
+    ] = None,
+    centroids: Annotated[
+        Path | None, typer.Option(help="VerSe centroid file to compare the body centroids with.")
+    ] = None,
+    series: Annotated[
+        str | None, typer.Option(help="Which series of the DICOM folder: UID, its end, or number.")
+    ] = None,
+    figures: Annotated[bool, typer.Option("--figures", help="Also draw sagittal and coronal overlays.")] = False,
+    no_meshes: Annotated[bool, typer.Option("--no-meshes", help="Write no surfaces.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the results of a finished run.")] = False,
+) -> None:
+    """Tables and meshes from a mask."""
+    from verse_morph.cli.run import MeasureJob, run_measure
+
+    run_measure(
+        MeasureJob(
+            mask=mask,
+            output=output,
+            ct=ct,
+            scheme=scheme,
+            centroids=centroids,
+            series=series,
+            figures=figures,
+            meshes=not no_meshes,
+            overwrite=overwrite,
+        )
+    )
+
+
+@app.command()
+def demo(output: Output = Path("demo_output")) -> None:
+    """Measure a built-in phantom and compare with its true numbers; needs no data."""
+    from verse_morph.cli.run import run_demo
+
+    run_demo(output)
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code.
+
+    Errors about the input become one line on stderr and exit code 2; anything else is a defect: one line, exit code 1.
+    """
+    # Batch systems end a job with SIGTERM: leave by an exception, so that half-written results are removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    warnings.showwarning = _warn
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments, prog_name="verse-morph")
+    except VerseMorphError as error:
+        if debug:
+            raise
+        _end(str(error), code=2)
+    except Exception as error:
+        if debug:
+            raise
+        _end(
+            f"a defect of verse-morph, not of your input: {type(error).__name__}: {error}; "
+            "repeat with --debug for the traceback and please report it",
+            code=1,
+        )
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"verse-morph: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def _end(message: str, code: int) -> None:
+    print(f"verse-morph: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

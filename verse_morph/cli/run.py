@@ -1,0 +1,225 @@
+"""`measure` and `demo`: from a mask to a folder of results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from verse_morph.cli.console import Report, number, output, print_notes, progress, table
+from verse_morph.errors import InputError
+from verse_morph.spine import Spine
+from verse_morph.tables import Status
+from verse_morph.volume import LabelMap, Scan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from verse_morph.io import Centroids
+
+HEIGHTS = ("height_anterior_mm", "height_middle_mm", "height_posterior_mm")
+VOLUMES = ("vertebra_volume_cm3", "body_volume_cm3")
+CENTROID = ("body_x_mm", "body_y_mm", "body_z_mm")
+RESEARCH_ONLY = "research use, not diagnosis; height loss alone is not a fracture"
+
+
+@dataclass(frozen=True)
+class MeasureJob:
+    """What `measure` was asked for; see the options of the command."""
+
+    mask: Path
+    output: Path
+    ct: Path | None = None
+    scheme: str | None = None
+    centroids: Path | None = None
+    series: str | None = None
+    figures: bool = False
+    meshes: bool = True
+    overwrite: bool = False
+
+    def inputs(self) -> list[Path]:
+        """The files and folders that are read."""
+        return [path for path in (self.mask, self.ct, self.centroids) if path is not None]
+
+    def parameters(self) -> dict[str, Any]:
+        """Every setting, as plain values."""
+        return {key: str(value) if isinstance(value, os.PathLike) else value for key, value in asdict(self).items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything one run found, before it is written."""
+
+    labels: LabelMap
+    scan: Scan | None
+    spine: Spine
+    table: pd.DataFrame
+    centroid_distance_mm: Mapping[str, float | None]
+    notes: tuple[str, ...]
+
+
+def run_measure(job: MeasureJob) -> None:
+    """Read, measure, write and print one scan.
+
+    Raises
+    ------
+    VerseMorphError
+        The input cannot be used or the output cannot be written; then nothing is written.
+    """
+    from verse_morph.io import read_labels
+    from verse_morph.io.results import results_folder
+
+    started = datetime.now(UTC)
+    for path in job.inputs():
+        if not path.exists():
+            raise InputError(f"no such file or folder: {path}")
+    with progress() as report:
+        report("reading the mask", 0, 1)
+        labels = read_labels(job.mask, job.scheme)
+        with results_folder(job.output, labels.name, job.overwrite) as folder:
+            report("reading the CT", 0, 1)
+            results = _measure(job, labels, report)
+            report("writing", 0, 1)
+            _write(results, job, folder, started)
+    _print(results, job.output / labels.name)
+
+
+def run_demo(parent: Path) -> None:
+    """Measure the built-in phantom, write results, figures and the truth, and print how far both are apart."""
+    from verse_morph.io import write_table
+    from verse_morph.io.results import results_folder
+    from verse_morph.phantom.solids import demo_case
+
+    started = datetime.now(UTC)
+    job = MeasureJob(mask=Path("built-in phantom"), output=parent, figures=True, overwrite=True)
+    with progress() as report:
+        report("making the phantom", 0, 1)
+        labels, scan, truth = demo_case()
+        with results_folder(parent, labels.name, overwrite=True) as folder:
+            results = _build(labels, scan, report)
+            report("writing", 0, 1)
+            write_table(truth, folder / "truth.csv")
+            _write(results, job, folder, started, inputs=[])
+    console = _print(results, parent / labels.name)
+    _print_truth(console, results.table, truth)
+
+
+def _measure(job: MeasureJob, labels: LabelMap, report: Report) -> Results:
+    from verse_morph.io import detect_flip_slip, read_centroids, read_scan, scan_on_grid
+
+    scan = None if job.ct is None else scan_on_grid(read_scan(job.ct, job.series), labels.grid)
+    points = None if job.centroids is None else read_centroids(job.centroids, labels.grid)
+    results = _build(labels, scan, report)
+    if points is None:
+        return results
+    notes = (*results.notes, *points.notes, *detect_flip_slip(points, labels))
+    return replace(results, centroid_distance_mm=_distances(results.table, points), notes=notes)
+
+
+def _build(labels: LabelMap, scan: Scan | None, report: Report) -> Results:
+    from verse_morph.measure import measure
+    from verse_morph.shape import build_spine
+
+    spine = build_spine(labels, scan, report)
+    report("measuring", 0, 1)
+    notes = (*labels.notes, *(scan.notes if scan is not None else ()), *spine.notes)
+    return Results(labels, scan, spine, measure(spine), {}, notes)
+
+
+def _distances(frame: pd.DataFrame, points: Centroids) -> dict[str, float | None]:
+    """Distance of each body centroid from the file's point of the same level, mm; None where either is missing."""
+    import numpy as np
+
+    given = {str(level): point for level, point in points.points_mm.items()}
+    out: dict[str, float | None] = {}
+    for level, body in zip(frame["level"], frame[list(CENTROID)].to_numpy(float), strict=True):
+        distance = float(np.linalg.norm(body - given[level])) if level in given else float("nan")
+        out[level] = round(distance, 3) if np.isfinite(distance) else None
+    return out
+
+
+def _write(
+    results: Results, job: MeasureJob, folder: Path, started: datetime, inputs: list[Path] | None = None
+) -> None:
+    from verse_morph.io import write_glb, write_ply, write_table
+    from verse_morph.io.results import MARK, write_json
+    from verse_morph.provenance import as_dict, provenance
+
+    write_table(results.table, folder / "vertebrae.csv", parquet=True)
+    write_json(_scan_record(results), folder / "scan.json")
+    meshes = {str(v.level): v.mesh for v in results.spine if v.mesh is not None} if job.meshes else {}
+    if meshes:
+        (folder / "meshes").mkdir()
+        for level, mesh in meshes.items():
+            write_ply(mesh, folder / "meshes" / f"{level}.ply")
+        write_glb(meshes, folder / "spine.glb")
+    if job.figures:
+        _write_figures(results, folder / "figures")
+    record = provenance(job.inputs() if inputs is None else inputs, job.parameters(), started)
+    write_json(as_dict(record), folder / MARK)
+
+
+def _write_figures(results: Results, folder: Path) -> None:
+    from verse_morph.plot.overlay import figure_sheet
+
+    folder.mkdir()
+    figure_sheet(results.spine, results.labels, results.scan).savefig(folder / "overlay.png", dpi=150)
+
+
+def _scan_record(results: Results) -> dict[str, Any]:
+    labels, scan = results.labels, results.scan
+    grid = labels.grid
+    status = results.table["status"].astype(str)
+    return {
+        "scan": labels.name,
+        "scheme": labels.scheme.name,
+        "grid": {
+            "shape": list(grid.shape),
+            "spacing_mm": [round(float(s), 6) for s in grid.spacing_mm],
+            "axes": grid.axis_codes,
+            "affine_ras_mm": grid.affine.tolist(),
+        },
+        "levels": [str(level) for level in results.spine.levels()],
+        "rows": {str(word): int((status == str(word)).sum()) for word in Status},
+        "ct": None if scan is None else {"name": scan.name, "meta": dict(scan.meta)},
+        "body_centroid_distance_mm": dict(results.centroid_distance_mm),
+        "notes": list(dict.fromkeys(results.notes)),
+    }
+
+
+def _print(results: Results, folder: Path) -> Console:
+    console = output()
+    distances = results.centroid_distance_mm
+    columns = ["level", "status", "anterior mm", "middle mm", "posterior mm", "vertebra cm3", "body cm3"]
+    columns += ["to centroid mm"] if distances else []
+    rows = []
+    for row in results.table.to_dict("records"):
+        level = str(row["level"])
+        numbers = [number(row.get(name)) for name in (*HEIGHTS, *VOLUMES)]
+        numbers += [number(distances.get(level))] if distances else []
+        rows.append([level, str(row["status"]), *numbers, _words(row.get("flags"))])
+    console.print(table(f"{results.labels.name}: heights and volumes", [*columns, "flags"], rows, words=2))
+    print_notes(console, results.notes)
+    console.print(RESEARCH_ONLY)
+    console.print(f"results in {folder}", soft_wrap=True)
+    return console
+
+
+def _words(flags: object) -> str:
+    return flags.replace(";", " ") if isinstance(flags, str) else ""
+
+
+def _print_truth(console: Console, frame: pd.DataFrame, truth: pd.DataFrame) -> None:
+    """Measured minus true for every column that both tables have."""
+    shared = [name for name in (*HEIGHTS, *VOLUMES) if name in frame and name in truth]
+    both = frame.merge(truth, on="level", suffixes=("", "_true"))
+    rows = [
+        [row["level"], *(number(row[name] - row[f"{name}_true"], 2) for name in shared), ""]
+        for row in both.to_dict("records")
+    ]
+    console.print(table("measured minus true", ["level", *shared, ""], rows))

@@ -1,0 +1,33 @@
+"""Everything we claim to measure on a vertebra, in column order. Listing a measurement here is what publishes and tests it."""
+
+from verse_morph.measure import endplates, heights, size
+from verse_morph.measure.measurement import Measurement
+
+CATALOGUE: tuple[Measurement, ...] = (
+    size.body_x,
+    size.body_y,
+    size.body_z,
+    size.vertebra_volume,
+    size.body_volume,
+    size.surface_area,
+    heights.height_anterior,
+    heights.height_middle,
+    heights.height_posterior,
+    heights.height_left,
+    heights.height_right,
+    size.body_width_middle,
+    size.body_depth_middle,
+    size.endplate_superior_width,
+    size.endplate_superior_depth,
+    size.endplate_inferior_width,
+    size.endplate_inferior_depth,
+    endplates.endplate_superior_tilt_sagittal,
+    endplates.endplate_superior_tilt_coronal,
+    endplates.endplate_inferior_tilt_sagittal,
+    endplates.endplate_inferior_tilt_coronal,
+    endplates.endplate_superior_concavity,
+    endplates.endplate_inferior_concavity,
+    size.canal_width,
+    size.canal_depth,
+    size.canal_area,
+)

@@ -1,0 +1,1 @@
+"""Bodies with known answers: solid shapes, their masks and their true numbers."""

@@ -1,0 +1,1 @@
+"""Figures of spines; nothing that is published is computed here."""

@@ -1,0 +1,191 @@
+"""Where the vertebral body ends: the canal, its front wall, and the body in front of it.
+
+The chain is: thickest part of the label -> spine tangent -> opening enclosed by the ring (the canal) -> front wall of the canal ->
+the label in front of it -> without the roots of the lateral processes. Every step works in a small grid aligned with the vertebra.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_morph.shape.field import Crop, sample, signed_distance, world_of_voxels
+from verse_morph.spine import Frame
+
+STEP_MM = 1.0
+# Half-extent of the local search grid: right, behind and in front of the core, along the axis (mm).
+REACH_RIGHT, REACH_BEHIND, REACH_FRONT, REACH_AXIS = 32.0, 55.0, 6.0, 24.0
+# Openings that can be a spinal canal: area (mm2) and largest distance of their middle from the mid-plane (mm). A foramen of a cervical
+# transverse process is smaller and further out.
+CANAL_AREA_MM2 = (60.0, 900.0)
+CANAL_OFFSET_MM = 12.0
+WALL_BAND_MM = 5.0
+WALL_SLOPE_MAX = 0.25
+DENS_NECK_RATIO = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Ring:
+    """The canal as enclosed by one vertebra, in the local grid it was found in."""
+
+    centre_mm: NDArray
+    half_depth_mm: float
+    fallback: bool
+
+
+def core(crop: Crop, anterior: NDArray) -> NDArray:
+    """Middle of the thickest part of the label's front half, world mm: a first guess of the body centre."""
+    import cc3d
+
+    spacing = crop.grid.spacing_mm
+    depth = signed_distance(crop.mask, spacing)
+    index = np.argwhere(crop.mask)
+    forward = crop.grid.to_world(index) @ anterior
+    front = np.zeros(crop.mask.shape, bool)
+    front[tuple(index[forward > forward.mean()].T)] = True
+    depth = np.where(front, depth, -1.0)
+    thick, count = cc3d.connected_components(depth > 0.75 * depth.max(), connectivity=26, return_N=True)
+    largest = 1 + int(np.argmax(np.bincount(thick.ravel(), minlength=count + 1)[1:]))
+    return crop.grid.to_world(np.argwhere(thick == largest)).mean(axis=0)
+
+
+def local_frame(origin: NDArray, superior: NDArray, anterior: NDArray) -> Frame:
+    """Frame with a given superior axis and the anterior axis made perpendicular to it."""
+    up = superior / np.linalg.norm(superior)
+    front = anterior - (anterior @ up) * up
+    front = front / np.linalg.norm(front)
+    return Frame(origin, np.cross(front, up), front, up)
+
+
+def local_grid(frame: Frame, x: NDArray, y: NDArray, z: NDArray) -> NDArray:
+    """World points (x, y, z, 3) of a regular grid in a vertebra's frame."""
+    return frame.to_world(np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1))
+
+
+def find_ring(field_mm: NDArray, crop: Crop, frame: Frame) -> Ring | None:
+    """The opening that a vertebra encloses, seen along the frame's superior axis.
+
+    Looking along the canal, the ring is closed even where laminae slope so that no single cross-section is.
+    """
+    from scipy.ndimage import binary_closing, binary_fill_holes, label
+
+    x = np.arange(-REACH_RIGHT, REACH_RIGHT + 0.1, STEP_MM)
+    y = np.arange(-REACH_BEHIND, REACH_FRONT + 0.1, STEP_MM)
+    z = np.arange(-REACH_AXIS, REACH_AXIS + 0.1, 1.5 * STEP_MM)
+    shadow = (sample(field_mm, crop.grid, local_grid(frame, x, y, z)) > 0).any(axis=2)
+    for closing in (0, 2, 4):
+        closed = binary_closing(np.pad(shadow, 6), iterations=closing)[6:-6, 6:-6] if closing else shadow
+        holes, count = label(binary_fill_holes(closed) & ~closed)
+        best: tuple[float, NDArray] | None = None
+        for number in range(1, count + 1):
+            where = np.argwhere(holes == number)
+            area = len(where) * STEP_MM**2
+            middle = np.array([x[0], y[0]]) + STEP_MM * where.mean(axis=0)
+            plausible = CANAL_AREA_MM2[0] <= area <= CANAL_AREA_MM2[1] and abs(middle[0]) < CANAL_OFFSET_MM
+            if plausible and middle[1] < -3 and (best is None or area > best[0]):
+                best = (area, where)
+        if best is not None:
+            where = best[1]
+            middle = np.array([x[0], y[0]]) + STEP_MM * where.mean(axis=0)
+            half_depth = 0.5 * STEP_MM * (np.ptp(where[:, 1]) + 1)
+            return Ring(frame.to_world(np.array([middle[0], middle[1], 0.0])), half_depth, closing > 2)
+    return None
+
+
+def front_wall(field_mm: NDArray, crop: Crop, frame: Frame, ring: Ring) -> tuple[float, float]:
+    """Front wall of the canal as a line ``y = a + b z`` in the frame's mid-plane.
+
+    From the middle of the canal, rays run forward until they meet bone; Theil-Sen over the heights at which they do within reach.
+    """
+    from scipy.stats import theilslopes
+
+    canal = frame.to_local(ring.centre_mm)
+    reach = ring.half_depth_mm + 8.0
+    x = canal[0] + np.arange(-WALL_BAND_MM, WALL_BAND_MM + 0.1, 1.0)
+    y = canal[1] + np.arange(0.0, reach, 0.5)
+    z = np.arange(-REACH_AXIS, REACH_AXIS + 0.1, 1.0)
+    inside = sample(field_mm, crop.grid, local_grid(frame, x, y, z)) > 0
+    hit = inside.any(axis=1) & ~inside[:, 0, :]
+    first = np.where(hit, y[inside.argmax(axis=1)], np.nan)
+    enough = hit.sum(axis=0) >= 4
+    if enough.sum() < 4:
+        return float(canal[1] + ring.half_depth_mm), 0.0
+    wall = np.nanmedian(first[:, enough], axis=0)
+    near = np.abs(wall - np.median(wall)) < 6.0
+    heights = z[enough][near]
+    if np.ptp(heights) < 6.0:
+        return float(np.median(wall[near])), 0.0
+    slope = float(np.clip(theilslopes(wall[near], heights)[0], -WALL_SLOPE_MAX, WALL_SLOPE_MAX))
+    return float(np.median(wall[near] - slope * heights)), slope
+
+
+def body_mask(
+    crop: Crop, frame: Frame, wall: tuple[float, float], half_width_mm: float | None = None
+) -> NDArray[np.bool_]:
+    """The label in front of the canal's front wall, without the roots of lateral processes.
+
+    Parameters
+    ----------
+    crop : Crop
+    frame : Frame
+    wall : tuple of 2 float
+        Front wall of the canal, ``y = a + b z`` in the frame.
+    half_width_mm : float, optional
+        Largest distance from the mid-plane that can still be body, from the neighbours' widths.
+
+    An opening whose radius follows the body's own thickness finds the body's footprint; inside that footprint the label is kept whole, so the
+    rims that an opening would round stay sharp.
+    """
+    import cc3d
+    import edt
+
+    local = frame.to_local(world_of_voxels(crop.grid))
+    cut = crop.mask & (local[..., 1] >= wall[0] + wall[1] * local[..., 2])
+    if half_width_mm is not None:
+        cut &= np.abs(local[..., 0]) <= half_width_mm
+    spacing = tuple(float(s) for s in crop.grid.spacing_mm)
+    depth = edt.edt(np.ascontiguousarray(cut), anisotropy=spacing, black_border=False)
+    radius = max(2.0, 0.4 * float(depth.max()))
+    seeds, count = cc3d.connected_components(depth > radius, connectivity=26, return_N=True)
+    if count == 0:
+        return np.zeros_like(cut)
+    seed = seeds == 1 + int(np.argmax(np.bincount(seeds.ravel())[1:]))
+    opened = cut & (edt.edt(np.ascontiguousarray(~seed), anisotropy=spacing, black_border=False) <= radius + 1.0)
+    body = cut & _inside_footprint(local, opened, STEP_MM)
+    pieces = cc3d.connected_components(body, connectivity=6)
+    return pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:])) if body.any() else body
+
+
+def _inside_footprint(local: NDArray, opened: NDArray[np.bool_], margin_mm: float) -> NDArray[np.bool_]:
+    """Voxels whose axial position lies in the opened body's shadow along the superior axis, grown by a margin."""
+    from scipy.ndimage import binary_closing, binary_dilation, binary_fill_holes
+
+    lowest = local[opened][:, :2].min(axis=0) - 8.0
+    cells = np.round((local[..., :2] - lowest) / STEP_MM).astype(int)
+    shape = cells[opened].max(axis=0) + 9
+    shadow = np.zeros(shape, bool)
+    shadow[tuple(cells[opened].T)] = True
+    shadow = binary_fill_holes(binary_closing(shadow, iterations=3))
+    shadow = binary_dilation(shadow, iterations=max(1, round(margin_mm / STEP_MM)))
+    fits = ((cells >= 0) & (cells < shape)).all(axis=-1)
+    clipped = np.clip(cells, 0, shape - 1)
+    return fits & shadow[clipped[..., 0], clipped[..., 1]]
+
+
+def without_dens(crop: Crop, frame: Frame, body: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The body of C2: what lies below the dens, which begins where the cross-section has come down to near that of the dens neck."""
+    at = np.argwhere(body)
+    height = frame.to_local(crop.grid.to_world(at))[:, 2]
+    step = max(STEP_MM, float(crop.grid.spacing_mm.max()))
+    counts, edges = np.histogram(height, np.arange(height.min(), height.max() + step, step))
+    widest = int(counts.argmax())
+    # The tip of the dens is thinner still: look only below its last quarter.
+    last = widest + max(2, int(0.75 * (len(counts) - widest)))
+    above = counts[widest:last]
+    neck = edges[widest + int((above <= DENS_NECK_RATIO * above.min()).argmax())]
+    low = height < neck
+    kept = np.zeros_like(body)
+    kept[tuple(at[low].T)] = True
+    return kept
