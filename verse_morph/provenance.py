@@ -26,7 +26,7 @@ class InputFile:
     Parameters
     ----------
     name : str
-        File or folder name without its path, which may say more than a result should.
+        File or folder name; the hash, not the place, says which one it was.
     sha256 : str
         Of the bytes of a file; of the relative names and hashes of all files in a folder.
     size_bytes : int

@@ -105,6 +105,8 @@ class Endplate:
     ----------
     points_mm : array (N, 3)
         Points of the endplate surface on a regular grid of columns along the frame's superior axis, world RAS mm.
+    edge_mm : array (N,)
+        Distance of each point to the footprint's edge.
     rim : Plane
         Through the outer quarter of the footprint, without its outer 2 mm and without osteophytes: used for angles.
     whole : Plane
@@ -114,12 +116,14 @@ class Endplate:
     """
 
     points_mm: FloatArray
+    edge_mm: FloatArray
     rim: Plane
     whole: Plane
     rim_residual_mm: float
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "points_mm", frozen(self.points_mm, np.float64))
+        object.__setattr__(self, "edge_mm", frozen(self.edge_mm, np.float64))
 
 
 @dataclass(frozen=True, eq=False)

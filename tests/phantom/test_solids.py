@@ -54,8 +54,8 @@ def test_body_volume_and_centroid_are_those_of_the_points_inside(body):
 def test_heights_are_those_of_columns_through_the_solid(body):
     x, truth = body.centroid_mm[0], body.heights_mm()
     # Medians over a window differ from the height at its middle only inside a dish, and there by little.
-    assert truth["anterior"] == pytest.approx(column_height(body, x, 0.4 * body.depth), abs=0.02)
-    assert truth["posterior"] == pytest.approx(column_height(body, x, -0.4 * body.depth), abs=0.02)
+    assert truth["anterior"] == pytest.approx(column_height(body, x, 0.4 * body.depth), abs=0.06)
+    assert truth["posterior"] == pytest.approx(column_height(body, x, -0.4 * body.depth), abs=0.06)
     assert truth["middle"] == pytest.approx(column_height(body, x, 0), abs=0.25)
     for name, side in (("left", -1), ("right", 1)):
         assert truth[name] == pytest.approx(column_height(body, x + side * 0.3 * body.width, 0), abs=0.06)
@@ -129,10 +129,19 @@ def test_tilt_of_a_wedge_is_half_its_opening_on_either_side():
 
 def test_a_tilted_plate_is_longer_than_the_body_is_deep():
     """Over 30 mm the plate rises by 3 mm: sqrt(30² + 3²)."""
-    truth = SolidVertebra(Body(40, 30, 20, 26)).truth()
+    truth = SolidVertebra(Body(40, 30, 20, 26, footprint="box")).truth()
     assert truth["endplate_inferior_depth_mm"] == pytest.approx(np.sqrt(909))
     assert truth["endplate_superior_width_mm"] == pytest.approx(40)
     assert truth["body_depth_middle_mm"] == pytest.approx(30)
+
+
+@pytest.mark.parametrize(("footprint", "curved_ends"), [("box", 0), ("d", 1), ("ellipse", 2)])
+def test_depth_is_the_median_over_the_middle_fifth(footprint, curved_ends):
+    """Half of that fifth lies within 5 % of the width: there an ellipse has sqrt(1 - 0.1²) of its half depth."""
+    truth = SolidVertebra(Body(40, 30, 25, 25, footprint=footprint)).truth()
+    assert truth["body_depth_middle_mm"] == pytest.approx(30 - curved_ends * 15 * (1 - np.sqrt(0.99)), abs=1e-4)
+    lost = 40 * (1 - np.sqrt(1 - (1 / 15) ** 2)) if footprint == "ellipse" else 0
+    assert truth["body_width_middle_mm"] == pytest.approx(40 - lost, abs=2e-3)
 
 
 @given(st.floats(-25, 25), st.floats(-25, 25), st.floats(-25, 25))
@@ -194,14 +203,14 @@ def test_centroid_of_the_mask_is_the_placed_centroid():
 
 
 def test_storage_order_and_oblique_grid_change_the_file_not_the_anatomy():
-    spine = {Level.L3: (SolidVertebra(), Placement())}
+    spine = {Level.L3: (SolidVertebra(), Placement(solids.rotation(4, 6, -5), np.array([0.3, 0.1, -0.4])))}
     straight = solids.spine_labelmap(spine, Sampling((1.0, 0.8, 2.0)))
     turned = solids.spine_labelmap(spine, Sampling((1.0, 0.8, 2.0), axes="PIR"))
     assert turned.grid.axis_codes == "PIR"
     np.testing.assert_array_equal(canonical(turned.labels, turned.grid)[0], straight.labels)
     oblique = solids.spine_labelmap(spine, Sampling((1.0, 0.8, 2.0), turn=(12.0, -9.0, 5.0)))
     centre = [m.grid.to_world(np.argwhere(m.labels)).mean(axis=0) for m in (straight, oblique)]
-    np.testing.assert_allclose(centre[0], centre[1], atol=0.2)
+    np.testing.assert_allclose(centre[0], centre[1], atol=0.1)
 
 
 def test_majority_of_points_equals_a_fine_grid():

@@ -37,12 +37,11 @@ def progress() -> Iterator[Report]:
         yield report
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> Table:
-    """A table whose first ``words`` columns and last column are words, the others numbers."""
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], words: Sequence[str]) -> Table:
+    """A table whose columns named in ``words`` are aligned left, the others, numbers, right."""
     made = Table(title=title, title_justify="left")
-    for place, name in enumerate(columns):
-        is_word = place < words or place == len(columns) - 1
-        made.add_column(name, justify="left" if is_word else "right", overflow="fold")
+    for name in columns:
+        made.add_column(name, justify="left" if name in words else "right", overflow="fold")
     for row in rows:
         made.add_row(*row)
     return made

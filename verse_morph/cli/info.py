@@ -95,7 +95,9 @@ def _show_labels(labels: LabelMap, console: Console) -> None:
         [str(row.value), row.meaning, str(row.voxels), number(row.volume_cm3, 2), ", ".join(row.problems)]
         for row in rows
     ]
-    console.print(table("labels", ["label", "meaning", "voxels", "volume cm3", "problems"], texts, words=2))
+    console.print(
+        table("labels", ["label", "meaning", "voxels", "volume cm3", "problems"], texts, words=("meaning", "problems"))
+    )
     print_notes(console, labels.notes)
 
 

@@ -203,7 +203,9 @@ def _print(results: Results, folder: Path) -> Console:
         numbers = [number(row.get(name)) for name in (*HEIGHTS, *VOLUMES)]
         numbers += [number(distances.get(level))] if distances else []
         rows.append([level, str(row["status"]), *numbers, _words(row.get("flags"))])
-    console.print(table(f"{results.labels.name}: heights and volumes", [*columns, "flags"], rows, words=2))
+    console.print(
+        table(f"{results.labels.name}: heights and volumes", [*columns, "flags"], rows, ("level", "status", "flags"))
+    )
     print_notes(console, results.notes)
     console.print(RESEARCH_ONLY)
     console.print(f"results in {folder}", soft_wrap=True)
@@ -219,7 +221,7 @@ def _print_truth(console: Console, frame: pd.DataFrame, truth: pd.DataFrame) -> 
     shared = [name for name in (*HEIGHTS, *VOLUMES) if name in frame and name in truth]
     both = frame.merge(truth, on="level", suffixes=("", "_true"))
     rows = [
-        [row["level"], *(number(row[name] - row[f"{name}_true"], 2) for name in shared), ""]
+        [row["level"], *(number(row[name] - row[f"{name}_true"], 2) for name in shared)]
         for row in both.to_dict("records")
     ]
-    console.print(table("measured minus true", ["level", *shared, ""], rows))
+    console.print(table("measured minus true", ["level", *shared], rows, words=["level"]))

@@ -157,9 +157,6 @@ def _voxels(stream: BinaryIO, header: nib.Nifti1Header, shape: tuple[int, int, i
             raise EOFError(f"it ends after {done} of {len(target)} bytes of image data")
         target[done : done + len(piece)] = piece
         done += len(piece)
-    # The checksum of a gzip stream lies behind its last byte and is only compared when that is reached.
-    while stream.read(PIECE_BYTES):
-        pass
     return raw if raw.dtype.isnative else raw.astype(raw.dtype.newbyteorder("="))
 
 

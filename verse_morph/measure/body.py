@@ -15,6 +15,9 @@ STEP_MM = 0.25
 # Share of the body's width on either side of the mid-plane over which mid-sagittal values are pooled.
 MIDSAGITTAL_SHARE = 0.10
 INSET_MM = 2.0
+# Extents are medians over a few lines beside each other: wider for depths, whose back end often falls into the basivertebral opening.
+WIDTH_LINES = np.linspace(-1.0, 1.0, 5)
+DEPTH_LINES = np.linspace(-2.0, 2.0, 9)
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,9 @@ def _median_extent(vertebra: Vertebra, starts: NDArray, direction: NDArray, reac
 
 def _reach(vertebra: Vertebra, frame: Frame) -> float:
     size = np.array(vertebra.grid.shape) * vertebra.grid.spacing_mm
-    return float(np.linalg.norm(size)) / 2 + float(np.abs(frame.to_local(vertebra.grid.to_world(np.array(vertebra.grid.shape) / 2))).max())
+    return float(np.linalg.norm(size)) / 2 + float(
+        np.abs(frame.to_local(vertebra.grid.to_world(np.array(vertebra.grid.shape) / 2))).max()
+    )
 
 
 @lru_cache(maxsize=64)
@@ -114,14 +119,13 @@ def mid_section(vertebra: Vertebra) -> MidSection:
     frame = require_frame(vertebra)
     upper, lower = require_endplate(vertebra, True), require_endplate(vertebra, False)
     z = 0.5 * (_height_at_origin(frame, upper) + _height_at_origin(frame, lower))
-    depth_reach = _reach(vertebra, frame)
-    start = frame.to_world(np.array([[x, 0.0, z] for x in (-2.0, -1.0, 0.0, 1.0, 2.0)]))
-    rough = _median_extent(vertebra, start, frame.anterior, depth_reach, "mid-height depth")
-    across = frame.to_world(np.array([[0.0, rough.middle + y, z] for y in (-2.0, -1.0, 0.0, 1.0, 2.0)]))
-    width = _median_extent(vertebra, across, frame.right, depth_reach, "mid-height width")
-    band = width.middle + np.linspace(-1, 1, 9) * MIDSAGITTAL_SHARE * width.length
-    start = frame.to_world(np.column_stack([band, np.zeros(9), np.full(9, z)]))
-    depth = _median_extent(vertebra, start, frame.anterior, depth_reach, "mid-height depth")
+    reach = _reach(vertebra, frame)
+    start = frame.to_world(np.array([[x, 0.0, z] for x in DEPTH_LINES]))
+    rough = _median_extent(vertebra, start, frame.anterior, reach, "mid-height depth")
+    across = frame.to_world(np.array([[0.0, rough.middle + y, z] for y in WIDTH_LINES]))
+    width = _median_extent(vertebra, across, frame.right, reach, "mid-height width")
+    start = frame.to_world(np.array([[width.middle + x, 0.0, z] for x in DEPTH_LINES]))
+    depth = _median_extent(vertebra, start, frame.anterior, reach, "mid-height depth")
     return MidSection(z, width, depth)
 
 
@@ -152,12 +156,11 @@ def endplate_extents(vertebra: Vertebra, upper: bool) -> tuple[Extent, Extent]:
     right = right / np.linalg.norm(right)
     front = np.cross(normal, right) * (1 if upper else -1)
     centre = plate.rim.point_mm - INSET_MM * normal
-    offsets = np.linspace(-2.0, 2.0, 5)
-    rough = _median_extent(vertebra, centre + offsets[:, None] * right, front, reach, "endplate depth")
+    rough = _median_extent(vertebra, centre + DEPTH_LINES[:, None] * right, front, reach, "endplate depth")
     at = centre + rough.middle * front
-    width = _median_extent(vertebra, at + offsets[:, None] * front, right, reach, "endplate width")
-    band = width.middle + np.linspace(-1, 1, 9) * MIDSAGITTAL_SHARE * width.length
-    depth = _median_extent(vertebra, centre + band[:, None] * right, front, reach, "endplate depth")
+    width = _median_extent(vertebra, at + WIDTH_LINES[:, None] * front, right, reach, "endplate width")
+    along = centre + width.middle * right
+    depth = _median_extent(vertebra, along + DEPTH_LINES[:, None] * right, front, reach, "endplate depth")
     return width, depth
 
 

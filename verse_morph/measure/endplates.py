@@ -49,12 +49,14 @@ def endplate_inferior_tilt_coronal(vertebra: Vertebra) -> float:
 
 
 def _concavity(vertebra: Vertebra, upper: bool) -> float:
-    """Largest local mean distance of the endplate surface below its rim plane, mm."""
+    """Largest local mean distance of the endplate surface below its rim plane, inside the rim, mm."""
     from scipy.spatial import cKDTree
 
     plate = require_endplate(vertebra, upper)
-    below = (plate.rim.point_mm - plate.points_mm) @ plate.rim.normal
-    near = cKDTree(plate.points_mm).query_ball_point(plate.points_mm, NEIGHBOURHOOD_MM)
+    # The outer quarter is the rim itself; where pedicles meet the body its columns end on them.
+    points = plate.points_mm[plate.edge_mm > 0.25 * plate.edge_mm.max()]
+    below = (plate.rim.point_mm - points) @ plate.rim.normal
+    near = cKDTree(points).query_ball_point(points, NEIGHBOURHOOD_MM)
     return float(max(below[index].mean() for index in near))
 
 

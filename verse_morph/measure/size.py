@@ -55,7 +55,9 @@ def _centre(vertebra: Vertebra, axis: int) -> float:
     return float(vertebra.centre_mm[axis])
 
 
-@measurement(unit="mm", length_power=1, frame="world", mirror="flip", source="VerSe 2020 centroid convention (vertebral body)")
+@measurement(
+    unit="mm", length_power=1, frame="world", mirror="flip", source="VerSe 2020 centroid convention (vertebral body)"
+)
 def body_x(vertebra: Vertebra) -> float:
     """Body centroid, towards the patient's right, world RAS."""
     return _centre(vertebra, 0)
@@ -75,13 +77,13 @@ def body_z(vertebra: Vertebra) -> float:
 
 @measurement(unit="mm", length_power=1, source=PANJABI)
 def body_width_middle(vertebra: Vertebra) -> float:
-    """Left-right width of the body half way between the endplates, at mid-depth (median over 4 mm)."""
+    """Left-right width of the body half way between the endplates, at mid-depth (median over 2 mm)."""
     return mid_section(vertebra).width.length
 
 
 @measurement(unit="mm", length_power=1, source=PANJABI)
 def body_depth_middle(vertebra: Vertebra) -> float:
-    """Front-back depth of the body half way between the endplates, median over the middle fifth of the width.
+    """Front-back depth of the body half way between the endplates, at mid-width (median over 4 mm).
 
     Misleads where the outline follows the opening of the basivertebral vein into the back wall.
     """

@@ -23,7 +23,10 @@ _WORDS = (
         "status",
         definition="`measured`: every column has a value; `partial`: some are missing; `not_measurable`: none is there.",
     ),
-    Column("flags", definition="What to know before using the row, joined by `;`: " + ", ".join(f"`{flag}`" for flag in Flag) + "."),
+    Column(
+        "flags",
+        definition="What to know before using the row, joined by `;`: " + ", ".join(f"`{flag}`" for flag in Flag) + ".",
+    ),
 )
 
 

@@ -53,9 +53,9 @@ def figure_sheet(spine: Spine, labels: LabelMap, scan: Scan | None = None) -> Fi
 
     Notes
     -----
-    The cuts are curved: in the sagittal one each row is taken at the spine's own left-right position. Lines are drawn as
-    projected on the picture, the number beside a line is its length in space; on a strongly tilted vertebra (L5 in the
-    coronal cut) the drawn line is shorter.
+    The cuts are curved: in the sagittal one each row is taken at the spine's own left-right position. Lines are drawn
+    as projected on the picture, and the number beside a line is its length in space: on a strongly tilted vertebra,
+    such as L5 in the coronal cut, the drawn line is shorter.
     """
     from matplotlib.figure import Figure
 

@@ -16,7 +16,7 @@ from verse_morph.shape.crop import crop_levels, hu_on
 from verse_morph.shape.curve import WORLD_ANTERIOR, smooth_anterior, tangents
 from verse_morph.shape.cut import CONTACT_MM2, body_surely_cut, border_contact_mm2, touches_border
 from verse_morph.shape.endplates import columns, endplate
-from verse_morph.shape.field import Crop, smooth_field
+from verse_morph.shape.field import Crop, signed_distance, smooth_field
 from verse_morph.shape.mesh import surface
 from verse_morph.shape.split import Ring, body_mask, core, find_ring, front_wall, local_frame, without_dens
 from verse_morph.spine import Canal, Endplate, Flag, Frame, Spine, Vertebra
@@ -89,7 +89,9 @@ def build_spine(labels: LabelMap, scan: Scan | None = None, progress: Progress |
     crops = crop_levels(labels)
     crops.pop(Level.S1, None)
     if not crops:
-        raise InputError(f"no vertebra in this mask under scheme {labels.scheme.name!r}; labels found: {labels.values()}")
+        raise InputError(
+            f"no vertebra in this mask under scheme {labels.scheme.name!r}; labels found: {labels.values()}"
+        )
     report = progress or (lambda stage, done, total: None)
     drafts = _drafts(crops, labels, report)
     drafts = _pass(drafts, report, "bodies")
@@ -123,17 +125,18 @@ def _drafts(crops: dict[Level, Crop], labels: LabelMap, report: Progress) -> lis
 
     def start(i: int) -> Draft:
         level, crop = levels[i], crops[levels[i]]
-        middle = core(crop, WORLD_ANTERIOR)
+        distance = signed_distance(crop.mask, crop.grid.spacing_mm)
+        middle = core(crop, distance, WORLD_ANTERIOR)
         around = np.concatenate([volumes[max(0, i - 2) : i], volumes[i + 1 : i + 3]])
         typical = float(np.median(around)) if len(around) else 0.0
         provisional = local_frame(middle, np.array([0.0, 0.0, 1.0]), WORLD_ANTERIOR)
-        cut = body_surely_cut(crop, provisional, typical)
+        cut = body_surely_cut(crop, distance, provisional, typical)
         flags = {Flag.SPECKS_REMOVED} if crop.removed_voxels else set()
         if crop.pieces > 1:
             flags.add(Flag.SEPARATED_PIECES)
         if crop.grid.spacing_mm.max() > THICK_MM:
             flags.add(Flag.THICK_SLICES)
-        field_mm = smooth_field(crop.mask, crop.grid)
+        field_mm = smooth_field(crop.mask, crop.grid, distance)
         return Draft(level, labels.scheme.value_of(level), crop, field_mm, middle, cut, flags=frozenset(flags))
 
     return _each(start, list(range(len(levels))), report, "labels")
@@ -151,7 +154,13 @@ def _pass(drafts: list[Draft], report: Progress, stage: str) -> list[Draft]:
     frames = [local_frame(d.centre_mm, up, front) for d, up, front in zip(drafts, superior, anterior, strict=True)]
     widths = [_body_width(d) for d in drafts]
     turned = [
-        replace(d, half_width_mm=_half_width(i, drafts, widths), frame=f, ring=r, flags=d.flags - {Flag.DIRECTION_SMOOTHED} | ({Flag.DIRECTION_SMOOTHED} if far else set()))
+        replace(
+            d,
+            half_width_mm=_half_width(i, drafts, widths),
+            frame=f,
+            ring=r,
+            flags=d.flags - {Flag.DIRECTION_SMOOTHED} | ({Flag.DIRECTION_SMOOTHED} if far else set()),
+        )
         for i, (d, f, r, far) in enumerate(zip(drafts, frames, rings, outlier, strict=True))
     ]
     return _each(_shape_body, turned, report, stage)
@@ -169,7 +178,11 @@ def _half_width(i: int, drafts: list[Draft], widths: list[float | None]) -> floa
     """The broad transverse processes of the last lumbar levels start at the body itself: L2 to L4 tell how wide a body can be."""
     if drafts[i].level not in WIDE_PROCESS_LEVELS:
         return None
-    above = [w for d, w in zip(drafts, widths, strict=True) if w is not None and d.level in WIDTH_REFERENCE and d is not drafts[i]]
+    above = [
+        w
+        for d, w in zip(drafts, widths, strict=True)
+        if w is not None and d.level in WIDTH_REFERENCE and d is not drafts[i]
+    ]
     return WIDTH_LIMIT * float(np.median(above)) if above else None
 
 
@@ -255,7 +268,9 @@ def _check_bodies(drafts: list[Draft]) -> list[Draft]:
             if share > OVERLAP_FLAG:
                 flags.add(Flag.NEIGHBOUR_OVERLAP)
             if share > OVERLAP_STOP:
-                why["endplates"] = "the body is fused with its neighbour's label, so its endplates are a border between labels"
+                why["endplates"] = (
+                    "the body is fused with its neighbour's label, so its endplates are a border between labels"
+                )
             fraction = draft.body.sum() / draft.crop.mask.sum()
             whole = not touches_border(draft.crop)
             if whole and draft.level > Level.C2 and not BODY_FRACTION[0] <= fraction <= BODY_FRACTION[1]:
@@ -299,9 +314,12 @@ def _reasons(draft: Draft) -> dict[str, str]:
     elif draft.body is None:
         why |= dict.fromkeys(all_of_it, why.get("body", "no canal found to tell the body from the arch"))
     else:
-        why["superior"] = "C2 has a dens and no superior endplate" if draft.level is Level.C2 else "endplate too small to fit"
-        why["inferior"] = "endplate too small to fit"
         why["canal"] = "the bony ring is not closed"
+        if draft.superior is None:
+            dens = draft.level is Level.C2
+            why["superior"] = "C2 has a dens and no superior endplate" if dens else "endplate too small to fit"
+        if draft.inferior is None:
+            why["inferior"] = "endplate too small to fit"
     if touches_border(draft.crop):
         why["whole"] = "the image border cuts the vertebra"
     return why

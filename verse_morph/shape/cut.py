@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_morph.shape.field import Crop, signed_distance
+from verse_morph.shape.field import Crop
 from verse_morph.spine import Frame
 
 CONTACT_MM2 = 10.0
@@ -30,12 +30,14 @@ def border_contact_mm2(crop: Crop, what: NDArray[np.bool_]) -> float:
     return max(areas)
 
 
-def body_surely_cut(crop: Crop, frame: Frame, typical_mm3: float) -> bool:
+def body_surely_cut(crop: Crop, distance: NDArray, frame: Frame, typical_mm3: float) -> bool:
     """First look, before the body is known: does the border meet the region around the label's thickest part?
 
     Parameters
     ----------
     crop : Crop
+    distance : array (i, j, k)
+        Signed distance to the label's surface, mm.
     frame : Frame
         Provisional frame at the thickest part of the label's front half.
     typical_mm3 : float
@@ -45,7 +47,7 @@ def body_surely_cut(crop: Crop, frame: Frame, typical_mm3: float) -> bool:
         return False
     if crop.volume_mm3 < SLIVER_FRACTION * typical_mm3:
         return True
-    radius = float(signed_distance(crop.mask, crop.grid.spacing_mm).max())
+    radius = float(distance.max())
     local = frame.to_local(crop.on_border(crop.mask))
     near = (np.abs(local[:, 0]) < 1.5 * radius) & (local[:, 1] > -0.9 * radius)
     return near.sum() * np.prod(np.sort(crop.grid.spacing_mm)[:2]) > CONTACT_MM2

@@ -117,9 +117,8 @@ def endplate(cols: Columns, frame: Frame, upper: bool, level: Level) -> Endplate
     whole_fit, _ = _plane(cols, heights, whole)
     where = np.argwhere(whole)
     points = np.column_stack([cols.x[where[:, 0]], cols.y[where[:, 1]], heights[whole]])
-    return Endplate(
-        frame.to_world(points), _world_plane(rim_fit, at, frame, upper), _world_plane(whole_fit, at, frame, upper), scatter
-    )
+    planes = [_world_plane(fit, at, frame, upper) for fit in (rim_fit, whole_fit)]
+    return Endplate(frame.to_world(points), depth[whole], planes[0], planes[1], scatter)
 
 
 def _footprint(cols: Columns, heights: NDArray) -> tuple[NDArray[np.bool_], NDArray]:

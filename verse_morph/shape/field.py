@@ -11,7 +11,9 @@ from verse_morph.space import FloatArray, Grid
 
 # Smoothing of the distance field, as a fraction of the mean voxel size: enough to melt the voxel staircase, too little to move a rim.
 SMOOTHING_VOXELS = 0.7
+COARSEST_MM = 3.0
 OUTSIDE_MM = -100.0
+FIELD_REACH_MM = 12.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +79,7 @@ def signed_distance(mask: NDArray[np.bool_], spacing_mm: FloatArray) -> NDArray[
     return distance
 
 
-def smooth_field(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float32]:
+def smooth_field(mask: NDArray[np.bool_], grid: Grid, distance: NDArray | None = None) -> NDArray[np.float32]:
     """Signed distance of a mask, lightly smoothed: the surface is where it crosses zero.
 
     Parameters
@@ -85,18 +87,31 @@ def smooth_field(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float32]:
     mask : array (i, j, k) of bool
     grid : Grid
         Grid of the mask.
+    distance : array (i, j, k), optional
+        The mask's signed distance where it is already known.
 
     Notes
     -----
     Interpolating the distance between thick slices follows an oblique surface where interpolating the mask would make steps
-    (shape-based interpolation, Raya & Udupa 1990). Smoothing leaves planes in place and shrinks a sphere of radius R by sigma**2 / R.
+    (shape-based interpolation, Raya & Udupa 1990). Smoothing leaves planes in place and shrinks a sphere of radius R by
+    sigma**2 / R. Beyond a few voxels around the mask the field is a constant negative value.
     """
-    from scipy.ndimage import gaussian_filter
+    from scipy.ndimage import find_objects, gaussian_filter
 
     spacing = grid.spacing_mm
-    sigma_mm = SMOOTHING_VOXELS * min(float(np.prod(spacing) ** (1 / 3)), 1.5)
-    distance = np.clip(signed_distance(mask, spacing), -12.0, 30.0)
-    return gaussian_filter(distance, sigma_mm / spacing, mode="nearest", truncate=3.0)
+    sigma_mm = SMOOTHING_VOXELS * min(float(np.prod(spacing) ** (1 / 3)), COARSEST_MM)
+    out = np.full(mask.shape, -FIELD_REACH_MM, np.float32)
+    found = find_objects(mask.astype(np.uint8))
+    if not found:
+        return out
+    margin = np.ceil((3 * sigma_mm + 2.0) / spacing).astype(int) + 1
+    box = tuple(
+        slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(found[0], margin, mask.shape, strict=True)
+    )
+    near = signed_distance(mask[box], spacing) if distance is None else distance[box]
+    near = np.clip(near, -FIELD_REACH_MM, None)
+    gaussian_filter(near, sigma_mm / spacing, output=out[box], mode="nearest", truncate=3.0)
+    return out
 
 
 def sample(field_mm: NDArray, grid: Grid, points_mm: NDArray, order: int = 1) -> NDArray[np.float32]:
@@ -107,8 +122,3 @@ def sample(field_mm: NDArray, grid: Grid, points_mm: NDArray, order: int = 1) ->
     flat = index.reshape(-1, 3).T
     values = map_coordinates(field_mm, flat, order=order, mode="grid-constant", cval=OUTSIDE_MM, output=np.float32)
     return values.reshape(index.shape[:-1])
-
-
-def world_of_voxels(grid: Grid) -> FloatArray:
-    """World coordinates (i, j, k, 3) of every voxel centre of a crop."""
-    return grid.to_world(np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), axis=-1))

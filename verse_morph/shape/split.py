@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_morph.shape.field import Crop, sample, signed_distance, world_of_voxels
+from verse_morph.shape.field import Crop, sample
 from verse_morph.spine import Frame
 
 STEP_MM = 1.0
@@ -24,6 +24,10 @@ CANAL_OFFSET_MM = 12.0
 WALL_BAND_MM = 5.0
 WALL_SLOPE_MAX = 0.25
 DENS_NECK_RATIO = 1.5
+# Share of the body's depth, from the back, in which pedicles may leave it.
+PEDICLE_DEPTH_SHARE = 0.4
+# Share of the body's half-width, about the mid-plane, in which no pedicle leaves it.
+CENTRAL_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,17 +39,24 @@ class Ring:
     fallback: bool
 
 
-def core(crop: Crop, anterior: NDArray) -> NDArray:
-    """Middle of the thickest part of the label's front half, world mm: a first guess of the body centre."""
+def core(crop: Crop, distance: NDArray, anterior: NDArray) -> NDArray:
+    """Middle of the thickest part of the label's front half, world mm: a first guess of the body centre.
+
+    Parameters
+    ----------
+    crop : Crop
+    distance : array (i, j, k)
+        Signed distance to the label's surface, mm.
+    anterior : array (3,)
+        Roughly the patient's front.
+    """
     import cc3d
 
-    spacing = crop.grid.spacing_mm
-    depth = signed_distance(crop.mask, spacing)
     index = np.argwhere(crop.mask)
     forward = crop.grid.to_world(index) @ anterior
     front = np.zeros(crop.mask.shape, bool)
     front[tuple(index[forward > forward.mean()].T)] = True
-    depth = np.where(front, depth, -1.0)
+    depth = np.where(front, distance, -1.0)
     thick, count = cc3d.connected_components(depth > 0.75 * depth.max(), connectivity=26, return_N=True)
     largest = 1 + int(np.argmax(np.bincount(thick.ravel(), minlength=count + 1)[1:]))
     return crop.grid.to_world(np.argwhere(thick == largest)).mean(axis=0)
@@ -99,8 +110,6 @@ def front_wall(field_mm: NDArray, crop: Crop, frame: Frame, ring: Ring) -> tuple
 
     From the middle of the canal, rays run forward until they meet bone; Theil-Sen over the heights at which they do within reach.
     """
-    from scipy.stats import theilslopes
-
     canal = frame.to_local(ring.centre_mm)
     reach = ring.half_depth_mm + 8.0
     x = canal[0] + np.arange(-WALL_BAND_MM, WALL_BAND_MM + 0.1, 1.0)
@@ -117,8 +126,14 @@ def front_wall(field_mm: NDArray, crop: Crop, frame: Frame, ring: Ring) -> tuple
     heights = z[enough][near]
     if np.ptp(heights) < 6.0:
         return float(np.median(wall[near])), 0.0
-    slope = float(np.clip(theilslopes(wall[near], heights)[0], -WALL_SLOPE_MAX, WALL_SLOPE_MAX))
+    slope = float(np.clip(theil_sen(heights, wall[near]), -WALL_SLOPE_MAX, WALL_SLOPE_MAX))
     return float(np.median(wall[near] - slope * heights)), slope
+
+
+def theil_sen(x: NDArray, y: NDArray) -> float:
+    """Median slope over all pairs of points (scipy's needs a second to import)."""
+    first, second = np.triu_indices(len(x), 1)
+    return float(np.median((y[second] - y[first]) / (x[second] - x[first])))
 
 
 def body_mask(
@@ -139,39 +154,60 @@ def body_mask(
     rims that an opening would round stay sharp.
     """
     import cc3d
+
+    at = np.argwhere(crop.mask)
+    local = frame.to_local(crop.grid.to_world(at))
+    in_front = local[:, 1] >= wall[0] + wall[1] * local[:, 2]
+    if half_width_mm is not None:
+        in_front &= np.abs(local[:, 0]) <= half_width_mm
+    at, local = at[in_front], local[in_front]
+    cut = np.zeros_like(crop.mask)
+    cut[tuple(at.T)] = True
+    opened = _opened(cut, crop)[tuple(at.T)]
+    if not opened.any():
+        return np.zeros_like(cut)
+    body = np.zeros_like(cut)
+    body[tuple(at[_inside_footprint(local, opened, wall[0])].T)] = True
+    pieces = cc3d.connected_components(body, connectivity=6)
+    return pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:])) if body.any() else body
+
+
+def _opened(cut: NDArray[np.bool_], crop: Crop) -> NDArray[np.bool_]:
+    """Opening of the largest part, its radius following the part's own thickness."""
+    import cc3d
     import edt
 
-    local = frame.to_local(world_of_voxels(crop.grid))
-    cut = crop.mask & (local[..., 1] >= wall[0] + wall[1] * local[..., 2])
-    if half_width_mm is not None:
-        cut &= np.abs(local[..., 0]) <= half_width_mm
     spacing = tuple(float(s) for s in crop.grid.spacing_mm)
-    depth = edt.edt(np.ascontiguousarray(cut), anisotropy=spacing, black_border=False)
+    depth = edt.edt(cut, anisotropy=spacing, black_border=False)
     radius = max(2.0, 0.4 * float(depth.max()))
     seeds, count = cc3d.connected_components(depth > radius, connectivity=26, return_N=True)
     if count == 0:
         return np.zeros_like(cut)
     seed = seeds == 1 + int(np.argmax(np.bincount(seeds.ravel())[1:]))
-    opened = cut & (edt.edt(np.ascontiguousarray(~seed), anisotropy=spacing, black_border=False) <= radius + 1.0)
-    body = cut & _inside_footprint(local, opened, STEP_MM)
-    pieces = cc3d.connected_components(body, connectivity=6)
-    return pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:])) if body.any() else body
+    return edt.edt(~seed, anisotropy=spacing, black_border=False) <= radius + 1.0
 
 
-def _inside_footprint(local: NDArray, opened: NDArray[np.bool_], margin_mm: float) -> NDArray[np.bool_]:
-    """Voxels whose axial position lies in the opened body's shadow along the superior axis, grown by a margin."""
+def _inside_footprint(local: NDArray, opened: NDArray[np.bool_], wall_y: float) -> NDArray[np.bool_]:
+    """Which points (N, 3) lie in the opened body's shadow along the superior axis.
+
+    Towards the back the shadow is that of the lowest third and of the middle only, where no pedicle leaves the body.
+    """
     from scipy.ndimage import binary_closing, binary_dilation, binary_fill_holes
 
-    lowest = local[opened][:, :2].min(axis=0) - 8.0
-    cells = np.round((local[..., :2] - lowest) / STEP_MM).astype(int)
+    body = local[opened]
+    lowest = body[:, :2].min(axis=0) - 8.0
+    cells = np.round((local[:, :2] - lowest) / STEP_MM).astype(int)
     shape = cells[opened].max(axis=0) + 9
-    shadow = np.zeros(shape, bool)
-    shadow[tuple(cells[opened].T)] = True
-    shadow = binary_fill_holes(binary_closing(shadow, iterations=3))
-    shadow = binary_dilation(shadow, iterations=max(1, round(margin_mm / STEP_MM)))
-    fits = ((cells >= 0) & (cells < shape)).all(axis=-1)
+    front = wall_y + PEDICLE_DEPTH_SHARE * (np.percentile(body[:, 1], 99) - wall_y)
+    between = CENTRAL_SHARE * np.percentile(np.abs(body[:, 0]), 99)
+    low = np.percentile(body[:, 2], 30)
+    pedicle_free = opened & ((local[:, 1] > front) | (local[:, 2] < low) | (np.abs(local[:, 0]) < between))
+    shadow = np.zeros(tuple(shape), bool)
+    shadow[tuple(cells[pedicle_free].T)] = True
+    shadow = binary_dilation(binary_fill_holes(binary_closing(shadow)))
+    fits = ((cells >= 0) & (cells < shape)).all(axis=1)
     clipped = np.clip(cells, 0, shape - 1)
-    return fits & shadow[clipped[..., 0], clipped[..., 1]]
+    return fits & shadow[clipped[:, 0], clipped[:, 1]]
 
 
 def without_dens(crop: Crop, frame: Frame, body: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,0 +1,74 @@
+import io
+
+import numpy as np
+import pytest
+
+from verse_morph.errors import NotMeasurable
+from verse_morph.measure.heights import height_lines
+from verse_morph.phantom.solids import demo_case
+from verse_morph.plot.overlay import FOOTER, figure_sheet
+from verse_morph.plot.sheets import cut, sheet
+from verse_morph.shape import build_spine
+from verse_morph.spine import Spine
+
+
+@pytest.fixture(scope="module")
+def demo():
+    labels, scan, _ = demo_case(spacing_mm=1.5)
+    return build_spine(labels, scan), labels, scan
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_the_sheet_names_levels_sides_and_heights(demo):
+    spine, labels, scan = demo
+    figure = figure_sheet(spine, labels, scan)
+    sagittal, coronal = figure.axes
+    assert {"L1", "L2", "L3", "L4", "L5", "A", "P", "S", "I", "50 mm"} <= set(texts(sagittal))
+    assert {"L1", "L5", "R", "L", "S", "I"} <= set(texts(coronal))
+    assert FOOTER in [text.get_text() for text in figure.texts]
+    for vertebra in spine:
+        for place, line in height_lines(vertebra).items():
+            axes = coronal if place in ("left", "right") else sagittal
+            assert f"{np.linalg.norm(line[1] - line[0]):.1f}" in texts(axes)
+
+
+def test_anterior_and_the_patients_right_are_on_the_readers_left(demo):
+    spine, labels, scan = demo
+    for axes in figure_sheet(spine, labels, scan).axes:
+        first, last = axes.get_xlim()
+        # World y grows to the front and world x to the right: the larger value is on the left.
+        assert first > last
+        assert axes.get_ylim()[0] < axes.get_ylim()[1]
+
+
+def test_a_mask_alone_can_be_drawn_and_saved(demo):
+    spine, labels, _ = demo
+    buffer = io.BytesIO()
+    figure_sheet(spine, labels).savefig(buffer, format="png", dpi=40)
+    assert buffer.getvalue().startswith(b"\x89PNG")
+
+
+def test_a_pixel_shows_the_voxel_at_its_world_point(demo):
+    """The picture is read at world points: the label map cut by the sheet is the label map looked up there."""
+    spine, labels, _ = demo
+    on = sheet(spine, labels.grid, across=1, step_mm=4.0)
+    shown = cut(labels.labels, labels.grid, on, order=0)
+    index = np.rint(labels.grid.to_index(on.points_mm())).astype(int)
+    assert np.array_equal(shown, labels.labels[tuple(np.moveaxis(index, -1, 0))])
+    assert set(np.unique(shown)) >= {20, 21, 22, 23, 24}
+
+
+@pytest.mark.parametrize("across", [0, 1])
+def test_the_sheet_runs_through_the_middle_of_every_body(demo, across):
+    spine, labels, _ = demo
+    points = sheet(spine, labels.grid, across).points_mm().reshape(-1, 3)
+    for vertebra in spine:
+        assert np.linalg.norm(points - vertebra.frame.origin_mm, axis=1).min() < 0.5
+
+
+def test_a_spine_without_vertebrae_cannot_be_drawn(demo):
+    with pytest.raises(NotMeasurable, match="no vertebra to draw"):
+        figure_sheet(Spine(()), demo[1])
