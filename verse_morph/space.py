@@ -78,7 +78,7 @@ class Grid:
         start = np.array([s.start for s in box], dtype=float)
         affine = np.array(self.affine)
         affine[:3, 3] = self.to_world(start)
-        return Grid(tuple(s.stop - s.start for s in box), affine)  # type: ignore[arg-type]
+        return Grid(tuple(s.stop - s.start for s in box), affine)
 
     def matches(self, other: Grid, tolerance_mm: float = 0.01) -> bool:
         """Whether both grids have the same shape and the same corner positions."""
@@ -123,4 +123,4 @@ def direction_grid(grid: Grid, codes: str | Sequence[str]) -> Grid:
     transform = nio.ornt_transform(nio.io_orientation(grid.affine), wanted)
     shape = np.empty(3, dtype=int)
     shape[transform[:, 0].astype(int)] = grid.shape
-    return Grid(tuple(shape), grid.affine @ nio.inv_ornt_aff(transform, grid.shape))  # type: ignore[arg-type]
+    return Grid(tuple(shape), grid.affine @ nio.inv_ornt_aff(transform, grid.shape))

@@ -29,6 +29,7 @@ class Flag(enum.Enum):
     NUMBERING_ASSUMED = "numbering_assumed"
     THICK_SLICES = "thick_slices"
     NO_BODY = "no_body"
+    BODY_ONLY_MASK = "body_only_mask"
 
     def __str__(self) -> str:
         return self.value
@@ -56,7 +57,9 @@ class Mesh:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A vertebra's own axes: right, anterior, superior (unit, orthogonal, det +1), origin at the body centroid, world RAS mm."""
+    """A vertebra's own axes: right, anterior, superior (unit, orthogonal, det +1), origin at the body centroid, world
+    RAS mm.
+    """
 
     origin_mm: FloatArray
     right: FloatArray
@@ -135,8 +138,8 @@ class Vertebra:
     level, label
         Its level, and its integer in the mask.
     grid : Grid
-        Grid of the crop (nearest-RAS axis order), which ends at the scan's border or about 5 mm beyond the vertebra. Masks finer than 0.4 mm
-        are halved until they are not.
+        Grid of the crop (nearest-RAS axis order), which ends at the scan's border or about 5 mm beyond the vertebra.
+        Masks finer than 0.4 mm are halved until they are not.
     mask : array (i, j, k) of bool
         The whole vertebra.
     volume_mm3 : float
@@ -144,7 +147,8 @@ class Vertebra:
     body : array (i, j, k) of bool or None
         The vertebral body: the mask in front of the canal's anterior wall, without pedicles.
     body_field_mm : array (i, j, k) of float32 or None
-        Smoothed signed distance to the body's surface at voxel centres, positive inside, mm. Zero lies at the faces of voxels.
+        Smoothed signed distance to the body's surface at voxel centres, positive inside, mm. Zero lies at the faces
+        of voxels.
     centre_mm : array (3,) or None
         Body centroid, world RAS mm; also given for a cut body of which at least 90 % is in view.
     frame, canal, superior, inferior, mesh
@@ -153,8 +157,9 @@ class Vertebra:
         The CT on the same crop.
     flags : frozenset of Flag
     why : Mapping[str, str]
-        For each missing part (``body``, ``frame``, ``canal``, ``superior``, ``inferior``, ``mesh``, ``whole``, ``centre``,
-        ``endplates``) the reason; ``endplates`` may stand beside fitted endplates that are not anatomical.
+        For each missing part (``body``, ``frame``, ``canal``, ``superior``, ``inferior``, ``mesh``, ``whole``,
+        ``centre``, ``endplates``) the reason; ``endplates`` may stand beside fitted endplates that are not
+        anatomical.
     """
 
     level: Level
@@ -210,8 +215,8 @@ class Canal:
     centre_mm : array (3,)
         Middle of the enclosed opening, world RAS mm.
     width_mm, depth_mm : float or None
-        Largest left-right and mid-line front-back extent of the opening, perpendicular to the frame's superior axis; None where the
-        ring was not found closed.
+        Largest left-right and mid-line front-back extent of the opening, perpendicular to the frame's superior axis;
+        None where the ring was not found closed.
     area_mm2 : float or None
         Area of the opening.
     """

@@ -96,5 +96,6 @@ def require_overlap(first: Grid, second: Grid, what: str) -> None:
     (low_a, high_a), (low_b, high_b) = boxes
     if (np.minimum(high_a, high_b) <= np.maximum(low_a, low_b)).any():
         raise GridMismatch(
-            f"{what} do not overlap in the world: {first.describe()}; {second.describe()}; check that both files belong to the same scan"
+            f"{what} do not overlap in the world: {first.describe()}; {second.describe()}; "
+            "check that both files belong to the same scan"
         )

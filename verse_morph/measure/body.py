@@ -15,14 +15,17 @@ STEP_MM = 0.25
 # Share of the body's width on either side of the mid-plane over which mid-sagittal values are pooled.
 MIDSAGITTAL_SHARE = 0.10
 INSET_MM = 2.0
-# Extents are medians over a few lines beside each other: wider for depths, whose back end often falls into the basivertebral opening.
+# Extents are medians over a few lines beside each other: wider for depths, whose back end often falls into the
+# basivertebral opening.
 WIDTH_LINES = np.linspace(-1.0, 1.0, 5)
 DEPTH_LINES = np.linspace(-2.0, 2.0, 9)
 
 
 @dataclass(frozen=True)
 class Extent:
-    """Where a line family enters and leaves the body: positions along the line's direction in the vertebra's frame, mm."""
+    """Where a line family enters and leaves the body: positions along the line's direction in the vertebra's frame,
+    mm.
+    """
 
     low: float
     high: float

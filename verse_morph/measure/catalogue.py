@@ -1,4 +1,6 @@
-"""Everything we claim to measure on a vertebra, in column order. Listing a measurement here is what publishes and tests it."""
+"""Everything we claim to measure on a vertebra, in column order. Listing a measurement here is what publishes and
+tests it.
+"""
 
 from verse_morph.measure import endplates, heights, size
 from verse_morph.measure.measurement import Measurement

@@ -1,8 +1,8 @@
 """Tilt and concavity of the endplates.
 
-Tilts are relative to the world's axial plane. A sagittal tilt is positive when the plate's front edge is higher, a coronal one when its
-right edge is: the upper tilt of an upper vertebra minus the lower tilt of a lower one is then the signed angle between them, positive for
-lordosis and for a curve convex to the patient's right.
+Tilts are relative to the world's axial plane. A sagittal tilt is positive when the plate's front edge is higher, a
+coronal one when its right edge is: the upper tilt of an upper vertebra minus the lower tilt of a lower one is then
+the signed angle between them, positive for lordosis and for a curve convex to the patient's right.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ NEIGHBOURHOOD_MM = 1.5
 
 
 def _tilt(vertebra: Vertebra, upper: bool, axis: int) -> float:
-    """Angle between the rim plane and the world's axial plane, in the plane of one world axis and the superior axis, degrees."""
+    """Angle between the rim plane and the world's axial plane, in the plane of one world axis and the superior axis,
+    degrees.
+    """
     normal = require_endplate(vertebra, upper).rim.normal * (1 if upper else -1)
     return float(np.degrees(np.arctan2(-normal[axis], normal[2])))
 
@@ -64,7 +66,8 @@ def _concavity(vertebra: Vertebra, upper: bool) -> float:
 def endplate_superior_concavity(vertebra: Vertebra) -> float:
     """Largest depth of the upper endplate below its rim plane, averaged over 1.5 mm around the place.
 
-    Misleads at Schmorl nodes, whose depth it then gives, and is biased upwards by about the scatter of the outline where a plate is flat.
+    Misleads at Schmorl nodes, whose depth it then gives, and is biased upwards by about the scatter of the outline
+    where a plate is flat.
     """
     return _concavity(vertebra, True)
 
@@ -73,6 +76,7 @@ def endplate_superior_concavity(vertebra: Vertebra) -> float:
 def endplate_inferior_concavity(vertebra: Vertebra) -> float:
     """Largest depth of the lower endplate inside its rim plane, averaged over 1.5 mm around the place.
 
-    Misleads at Schmorl nodes, whose depth it then gives, and is biased upwards by about the scatter of the outline where a plate is flat.
+    Misleads at Schmorl nodes, whose depth it then gives, and is biased upwards by about the scatter of the outline
+    where a plate is flat.
     """
     return _concavity(vertebra, False)

@@ -55,7 +55,8 @@ def _height(vertebra: Vertebra, place: str) -> float:
 
 @measurement(unit="mm", length_power=1, source=GENANT)
 def height_anterior(vertebra: Vertebra) -> float:
-    """Distance between the endplates along the body's axis at 10 % of the mid-height depth from the front, median over the middle fifth of the width.
+    """Distance between the endplates along the body's axis at 10 % of the mid-height depth from the front, median
+    over the middle fifth of the width.
 
     Misleads where an osteophyte reaches back over the rim, and in slices thicker than 2 mm along the spine.
     """
@@ -64,7 +65,8 @@ def height_anterior(vertebra: Vertebra) -> float:
 
 @measurement(unit="mm", length_power=1, source=GENANT)
 def height_middle(vertebra: Vertebra) -> float:
-    """Distance between the endplates along the body's axis at mid-depth, endplate concavity included, median over the middle fifth of the width.
+    """Distance between the endplates along the body's axis at mid-depth, endplate concavity included, median over the
+    middle fifth of the width.
 
     Misleads at Schmorl nodes, which it takes for height loss when they lie in the middle.
     """
@@ -73,7 +75,9 @@ def height_middle(vertebra: Vertebra) -> float:
 
 @measurement(unit="mm", length_power=1, source=GENANT)
 def height_posterior(vertebra: Vertebra) -> float:
-    """Distance between the endplates along the body's axis at 90 % of the mid-height depth from the front, median over the middle fifth of the width."""
+    """Distance between the endplates along the body's axis at 90 % of the mid-height depth from the front, median
+    over the middle fifth of the width.
+    """
     return _height(vertebra, "posterior")
 
 
@@ -99,7 +103,8 @@ def height_lines(vertebra: Vertebra) -> Mapping[str, NDArray]:
     Returns
     -------
     Mapping of str to array (2, 3)
-        Lower and upper end, world RAS mm, of ``anterior``, ``middle``, ``posterior``, ``left`` and ``right``; heights that cannot be measured are absent.
+        Lower and upper end, world RAS mm, of ``anterior``, ``middle``, ``posterior``, ``left`` and ``right``; heights
+        that cannot be measured are absent.
     """
     lines: dict[str, NDArray] = {}
     for place in (*DEPTH_SHARES, *SIDE_SHARES):

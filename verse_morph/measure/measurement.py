@@ -1,4 +1,6 @@
-"""The decorator that turns a function of a vertebra into an entry of the catalogue. It only attaches what the function claims."""
+"""The decorator that turns a function of a vertebra into an entry of the catalogue. It only attaches what the
+function claims.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +35,7 @@ class Measurement:
         return self.column.name
 
     def __call__(self, vertebra: Vertebra) -> float:
+        """Value for one vertebra; raises NotMeasurable with the reason where there is none."""
         return self.compute(vertebra)
 
 

@@ -25,9 +25,11 @@ def vertebra_volume(vertebra: Vertebra) -> float:
 
 @measurement(unit="cm3", length_power=3, source=VOXELS)
 def body_volume(vertebra: Vertebra) -> float:
-    """Volume of the vertebral body: the label in front of a plane through the canal's front wall, without lateral processes.
+    """Volume of the vertebral body: the label in front of a plane through the canal's front wall, without lateral
+    processes.
 
-    Misleads at L5 and L6, where broad transverse processes start at the body itself, and with large osteophytes, which are included.
+    Misleads at L5 and L6, where broad transverse processes start at the body itself, and with large osteophytes,
+    which are included.
     """
     if vertebra.body is None:
         raise vertebra.missing("body")
@@ -92,7 +94,9 @@ def body_depth_middle(vertebra: Vertebra) -> float:
 
 @measurement(unit="mm", length_power=1, source=PANJABI)
 def endplate_superior_width(vertebra: Vertebra) -> float:
-    """Left-right width in a section parallel to the upper rim plane and 2 mm below it, at mid-depth; osteophytes included."""
+    """Left-right width in a section parallel to the upper rim plane and 2 mm below it, at mid-depth; osteophytes
+    included.
+    """
     return endplate_extents(vertebra, True)[0].length
 
 
@@ -104,7 +108,9 @@ def endplate_superior_depth(vertebra: Vertebra) -> float:
 
 @measurement(unit="mm", length_power=1, source=PANJABI)
 def endplate_inferior_width(vertebra: Vertebra) -> float:
-    """Left-right width in a section parallel to the lower rim plane and 2 mm above it, at mid-depth; osteophytes included."""
+    """Left-right width in a section parallel to the lower rim plane and 2 mm above it, at mid-depth; osteophytes
+    included.
+    """
     return endplate_extents(vertebra, False)[0].length
 
 

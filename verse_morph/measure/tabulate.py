@@ -21,7 +21,7 @@ _WORDS = (
     Column("label", definition="The level's value in the mask."),
     Column(
         "status",
-        definition="`measured`: every column has a value; `partial`: some are missing; `not_measurable`: none is there.",
+        definition="`measured`: every column has a value; `partial`: some are missing; `not_measurable`: all are.",
     ),
     Column(
         "flags",
@@ -42,7 +42,8 @@ def measure(spine: Spine, catalogue: tuple[Measurement, ...] = CATALOGUE) -> pd.
     Returns
     -------
     DataFrame
-        Columns ``scan, level, label, status, flags``, the measurements, then ``<column>_why`` with the reason of each NaN (empty otherwise).
+        Columns ``scan, level, label, status, flags``, the measurements, then ``<column>_why`` with the reason of each
+        NaN (empty otherwise).
     """
     import pandas as pd
 

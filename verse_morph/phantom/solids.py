@@ -145,10 +145,10 @@ class Body:
     def median_extents_mm(self) -> tuple[float, float, float]:
         """Width, front and back of the footprint by the definition, mm.
 
-        The width is the median over the 4 mm about half depth, the front and the back are medians over the middle fifth
-        of the width: on curved sides a little less than the greatest extent.
+        The width is the median over the 2 mm about half depth, the front and the back are medians over the 4 mm about
+        the mid-plane: on curved sides a little less than the greatest extent.
         """
-        u, y = np.linspace(-0.2, 0.2, 401), np.linspace(-2, 2, 401)
+        u, y = np.linspace(-2, 2, 401) / (self.width / 2), np.linspace(-1, 1, 401)
         v = 2 * y / self.depth
         curved = self.footprint == "ellipse"
         wide = np.where(v > 0, self._reach(v, self.footprint != "box"), self._reach(v, curved))

@@ -28,8 +28,9 @@ def measure_canal(field_mm: NDArray, crop: Crop, frame: Frame, ring: Ring) -> Ca
 
     Notes
     -----
-    Laminae slope, so sections perpendicular to the superior axis may all be open; then sections tilted by 10 and 20 degrees about the
-    left-right axis are tried and the least tilted set with three closed sections is used. Bony walls only: ligaments and discs narrow the living canal.
+    Laminae slope, so sections perpendicular to the superior axis may all be open; then sections tilted by 10 and 20
+    degrees about the left-right axis are tried and the least tilted set with three closed sections is used. Bony
+    walls only: ligaments and discs narrow the living canal.
     """
     for tilt in TILTS_DEG:
         sections = _closed_sections(field_mm, crop, _tilted(frame, ring, tilt))
@@ -71,7 +72,7 @@ def _extents(values: NDArray, hole: NDArray[np.bool_], x: NDArray, y: NDArray) -
     """Largest left-right extent and mid-line front-back extent of an opening, sub-voxel."""
     rows = hole.sum(axis=0)
     widths = [_opening(values[:, j], x, hole[:, j]) for j in np.argsort(rows)[-3:]]
-    middle = int(round(np.argwhere(hole)[:, 0].mean()))
+    middle = round(np.argwhere(hole)[:, 0].mean())
     depths = [_opening(values[i], y, hole[i]) for i in range(middle - 2, middle + 3)]
     return float(np.median(widths)), float(np.median(depths))
 

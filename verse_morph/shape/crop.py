@@ -42,7 +42,9 @@ def crop_levels(labels: LabelMap) -> dict[Level, Crop]:
 
 
 def hu_on(grid: Grid, scan: Scan) -> NDArray:
-    """CT values at the voxel centres of a crop (nearest voxel: crops coincide with the scan's grid unless it is finer than 0.4 mm)."""
+    """CT values at the voxel centres of a crop (nearest voxel: crops coincide with the scan's grid unless it is finer
+    than 0.4 mm).
+    """
     step = [np.linalg.norm(grid.affine[:3, axis]) for axis in range(3)]
     array, whole = canonical(scan.hu, scan.grid)
     start = whole.to_index(grid.to_world(np.zeros(3)))
@@ -74,14 +76,19 @@ def _crop(array: NDArray, grid: Grid, value: int, tight: tuple[slice, ...], vert
 
 
 def _halve(mask: NDArray[np.bool_], others: NDArray[np.bool_], grid: Grid) -> tuple[NDArray, NDArray, Grid]:
-    """Merge pairs of voxels along axes finer than 0.4 mm: far below the accuracy of any outline, and eight times the work."""
+    """Merge pairs of voxels along axes finer than 0.4 mm: far below the accuracy of any outline, and eight times the
+    work.
+    """
     for axis in range(3):
         while grid.spacing_mm[axis] < FINEST_MM and grid.shape[axis] > 8:
-            mask, others = _merge_pairs(mask, axis), _merge_pairs(others, axis)
+            merged = _merge_pairs(mask, axis)
+            if not merged.any():
+                break  # a label of a voxel or two
+            mask, others = merged, _merge_pairs(others, axis)
             affine = np.array(grid.affine)
             affine[:3, 3] += 0.5 * affine[:3, axis]
             affine[:3, axis] *= 2
-            grid = Grid(mask.shape, affine)  # type: ignore[arg-type]
+            grid = Grid(mask.shape, affine)
     return mask, others, grid
 
 

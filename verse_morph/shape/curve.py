@@ -26,7 +26,8 @@ def tangents(points_mm: NDArray, use: NDArray[np.bool_]) -> NDArray:
 
     Notes
     -----
-    A locally weighted quadratic in arc length (linear for fewer than four points); one point alone gets the world's superior axis.
+    A locally weighted quadratic in arc length (linear for fewer than four points); one point alone gets the world's
+    superior axis.
     """
     count = int(use.sum())
     if count < 2:

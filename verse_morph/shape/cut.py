@@ -9,7 +9,8 @@ from verse_morph.shape.field import Crop
 from verse_morph.spine import Frame
 
 CONTACT_MM2 = 10.0
-# A label with less than this share of its neighbours' volume, at the border, is a sliver whose body lies mostly outside.
+# A label with less than this share of its neighbours' volume, at the border, is a sliver whose body lies mostly
+# outside.
 SLIVER_FRACTION = 0.5
 
 
@@ -30,8 +31,20 @@ def border_contact_mm2(crop: Crop, what: NDArray[np.bool_]) -> float:
     return max(areas)
 
 
-def body_surely_cut(crop: Crop, distance: NDArray, frame: Frame, typical_mm3: float) -> bool:
-    """First look, before the body is known: does the border meet the region around the label's thickest part?
+def is_sliver(crop: Crop, typical_mm3: float) -> bool:
+    """Whether a label at the border has so little volume that its body must lie outside the image.
+
+    Parameters
+    ----------
+    crop : Crop
+    typical_mm3 : float
+        Volume expected from the neighbours.
+    """
+    return touches_border(crop) and crop.volume_mm3 < SLIVER_FRACTION * typical_mm3
+
+
+def body_may_be_cut(crop: Crop, distance: NDArray, frame: Frame) -> bool:
+    """First look, before the body is known: does the border come near the label's thickest part?
 
     Parameters
     ----------
@@ -40,13 +53,9 @@ def body_surely_cut(crop: Crop, distance: NDArray, frame: Frame, typical_mm3: fl
         Signed distance to the label's surface, mm.
     frame : Frame
         Provisional frame at the thickest part of the label's front half.
-    typical_mm3 : float
-        Volume expected from the neighbours.
     """
     if not touches_border(crop):
         return False
-    if crop.volume_mm3 < SLIVER_FRACTION * typical_mm3:
-        return True
     radius = float(distance.max())
     local = frame.to_local(crop.on_border(crop.mask))
     near = (np.abs(local[:, 0]) < 1.5 * radius) & (local[:, 1] > -0.9 * radius)

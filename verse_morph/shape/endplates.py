@@ -18,14 +18,17 @@ TUKEY_C = 4.685
 MINIMUM_COLUMNS = 12
 OSTEOPHYTE_MM = 2.0
 FLANK_SLOPE = 1.0
-# The uncinate processes stand up at both sides of a cervical upper endplate and bevel the lower endplate above them; planes are fitted
+# The uncinate processes stand up at both sides of a cervical upper endplate and bevel the lower endplate above them;
+# planes are fitted
 # between them.
 UNCINATE_FREE_HALF_WIDTH = 0.3
 
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Ends of the body along the frame's superior axis, on a regular (x, y) grid in the frame; NaN where a column misses the body."""
+    """Ends of the body along the frame's superior axis, on a regular (x, y) grid in the frame; NaN where a column
+    misses the body.
+    """
 
     x: NDArray
     y: NDArray
@@ -60,10 +63,12 @@ def columns(body_field: NDArray, grid: Grid, frame: Frame, body: NDArray[np.bool
     top = _last_crossing(values, z)
     bottom = -_last_crossing(values[..., ::-1], -z[::-1])
     # A lip that overhangs the waist gives a column one end only: the other end would be the lip's own back.
-    top[~(top > 0.3 * np.nanmedian(top))] = np.nan
-    bottom[~(bottom < 0.3 * np.nanmedian(bottom))] = np.nan
-    middle = np.abs(z) < 1.0
-    return Columns(x, y, top, bottom, (values[..., middle] > 0).any(axis=2))
+    if np.isfinite(top).any():
+        top[~(top > 0.3 * np.nanmedian(top))] = np.nan
+    if np.isfinite(bottom).any():
+        bottom[~(bottom < 0.3 * np.nanmedian(bottom))] = np.nan
+    waist = np.asarray((values[..., np.abs(z) < 1.0] > 0).any(axis=2))
+    return Columns(x, y, top, bottom, waist)
 
 
 def _last_crossing(values: NDArray, z: NDArray) -> NDArray:
@@ -92,7 +97,8 @@ def endplate(cols: Columns, frame: Frame, upper: bool, level: Level) -> Endplate
 
     Notes
     -----
-    Planes are fitted by iteratively reweighted least squares with Tukey's biweight (c = 4.685), so a Schmorl node or a spur does not tilt them.
+    Planes are fitted by iteratively reweighted least squares with Tukey's biweight (c = 4.685), so a Schmorl node or
+    a spur does not tilt them.
     """
     heights = cols.top if upper else cols.bottom
     footprint, depth = _footprint(cols, heights)
@@ -166,7 +172,9 @@ def _world_plane(fit: NDArray, at: tuple[float, float], frame: Frame, upper: boo
 
 
 def tukey_plane(design: NDArray, z: NDArray, iterations: int = 12) -> tuple[NDArray, float]:
-    """Coefficients of ``z = design @ coefficients`` by Tukey's biweight, and the robust scatter of the residuals (1.4826 MAD)."""
+    """Coefficients of ``z = design @ coefficients`` by Tukey's biweight, and the robust scatter of the residuals
+    (1.4826 MAD).
+    """
     weights = np.ones_like(z)
     scatter = 0.0
     coefficients = np.zeros(design.shape[1])

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from verse_morph.space import FloatArray, Grid
 
-# Smoothing of the distance field, as a fraction of the mean voxel size: enough to melt the voxel staircase, too little to move a rim.
+# Smoothing of the distance field, as a fraction of the mean voxel size: enough to melt the voxel staircase, too
+# little to move a rim.
 SMOOTHING_VOXELS = 0.7
 COARSEST_MM = 3.0
 OUTSIDE_MM = -100.0
 FIELD_REACH_MM = 12.0
+UNBOUNDED_MM = 1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +66,9 @@ def signed_distance(mask: NDArray[np.bool_], spacing_mm: FloatArray) -> NDArray[
 
     Notes
     -----
-    The distance between a voxel centre and the nearest centre of the other kind is shortened by half the smallest voxel size, so it is exact
-    for faces along the finest axis and up to half a coarse voxel too large along the others; zero lies at the faces in every case.
+    The distance between a voxel centre and the nearest centre of the other kind is shortened by half the smallest
+    voxel size, so it is exact for faces along the finest axis and up to half a coarse voxel too large along the
+    others; zero lies at the faces in every case.
     """
     import edt
 
@@ -76,7 +79,8 @@ def signed_distance(mask: NDArray[np.bool_], spacing_mm: FloatArray) -> NDArray[
     half = 0.5 * min(spacing)
     np.subtract(distance, half, out=distance, where=solid)
     np.add(distance, half, out=distance, where=~solid)
-    return distance
+    # A label that fills its whole image has no surface: infinitely deep, made finite.
+    return np.minimum(distance, UNBOUNDED_MM, out=distance)
 
 
 def smooth_field(mask: NDArray[np.bool_], grid: Grid, distance: NDArray | None = None) -> NDArray[np.float32]:
@@ -92,9 +96,9 @@ def smooth_field(mask: NDArray[np.bool_], grid: Grid, distance: NDArray | None =
 
     Notes
     -----
-    Interpolating the distance between thick slices follows an oblique surface where interpolating the mask would make steps
-    (shape-based interpolation, Raya & Udupa 1990). Smoothing leaves planes in place and shrinks a sphere of radius R by
-    sigma**2 / R. Beyond a few voxels around the mask the field is a constant negative value.
+    Interpolating the distance between thick slices follows an oblique surface where interpolating the mask would make
+    steps (shape-based interpolation, Raya & Udupa 1990). Smoothing leaves planes in place and shrinks a sphere of
+    radius R by sigma**2 / R. Beyond a few voxels around the mask the field is a constant negative value.
     """
     from scipy.ndimage import find_objects, gaussian_filter
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from verse_morph.space import Grid
 from verse_morph.spine import Mesh
 
-# Gaussian smoothing in voxels of the finest axis; measured against spheres, ellipsoids and thin rods (see the notebook on smoothing).
+# Gaussian smoothing in voxels of the finest axis; measured against spheres, ellipsoids and thin rods (see the
+# notebook on smoothing).
 SIGMA_VOXELS = 1.5
 
 
@@ -29,8 +30,9 @@ def surface(mask: NDArray[np.bool_], grid: Grid) -> Mesh:
 
     Notes
     -----
-    The occupancy is blurred and cut at the level whose enclosed volume equals the voxel volume. Details thinner than about two voxels lose
-    volume to the blur and the thick parts gain it: a rod of 2.5 mm radius at 1 mm voxels loses 1.7 % of its volume.
+    The occupancy is blurred and cut at the level whose enclosed volume equals the voxel volume. Details thinner than
+    about two voxels lose volume to the blur and the thick parts gain it: a rod of 2.5 mm radius at 1 mm voxels loses
+    1.7 % of its volume.
     """
     from scipy.ndimage import gaussian_filter
     from skimage.measure import marching_cubes
@@ -46,10 +48,14 @@ def surface(mask: NDArray[np.bool_], grid: Grid) -> Mesh:
 
 
 def _volume_level(occupancy: NDArray[np.float32], voxels: int) -> float:
-    """Iso-level whose super-level set holds a given number of voxels, sub-voxel by taking the value between neighbours in rank."""
-    inside = occupancy[occupancy > 0.02]
+    """Iso-level whose super-level set holds a given number of voxels, sub-voxel by taking the value between
+    neighbours in rank.
+    """
+    # Nothing of a label thinner than a voxel or two stays above the usual lowest level.
+    highest = float(occupancy.max())
+    inside = occupancy[occupancy > min(0.02, 0.1 * highest)]
     ranked = np.partition(inside, (len(inside) - voxels - 1, len(inside) - voxels))
-    return float(np.clip(0.5 * (ranked[-voxels] + ranked[-voxels - 1]), 0.15, 0.85))
+    return float(np.clip(0.5 * (ranked[-voxels] + ranked[-voxels - 1]), min(0.15, 0.5 * highest), 0.85))
 
 
 def _outward(vertices: NDArray, faces: NDArray) -> Mesh:

@@ -1,7 +1,8 @@
 """Where the vertebral body ends: the canal, its front wall, and the body in front of it.
 
-The chain is: thickest part of the label -> spine tangent -> opening enclosed by the ring (the canal) -> front wall of the canal ->
-the label in front of it -> without the roots of the lateral processes. Every step works in a small grid aligned with the vertebra.
+The chain is: thickest part of the label -> spine tangent -> opening enclosed by the ring (the canal) -> front wall of
+the canal -> the label in front of it -> without the roots of the lateral processes. Every step works in a small grid
+aligned with the vertebra.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from verse_morph.spine import Frame
 STEP_MM = 1.0
 # Half-extent of the local search grid: right, behind and in front of the core, along the axis (mm).
 REACH_RIGHT, REACH_BEHIND, REACH_FRONT, REACH_AXIS = 32.0, 55.0, 6.0, 24.0
-# Openings that can be a spinal canal: area (mm2) and largest distance of their middle from the mid-plane (mm). A foramen of a cervical
+# Openings that can be a spinal canal: area (mm2) and largest distance of their middle from the mid-plane (mm). A
+# foramen of a cervical
 # transverse process is smaller and further out.
 CANAL_AREA_MM2 = (60.0, 900.0)
 CANAL_OFFSET_MM = 12.0
 WALL_BAND_MM = 5.0
+# Bodies fill 0.55 to 0.8 of the box around them, whole vertebrae 0.15 to 0.3.
+BODY_BOX_FILL = 0.45
 WALL_SLOPE_MAX = 0.25
 DENS_NECK_RATIO = 1.5
 # Share of the body's depth, from the back, in which pedicles may leave it.
@@ -55,7 +59,8 @@ def core(crop: Crop, distance: NDArray, anterior: NDArray) -> NDArray:
     index = np.argwhere(crop.mask)
     forward = crop.grid.to_world(index) @ anterior
     front = np.zeros(crop.mask.shape, bool)
-    front[tuple(index[forward > forward.mean()].T)] = True
+    # A flat label has no front half: all of it counts.
+    front[tuple(index[forward >= forward.mean() - 1e-6].T)] = True
     depth = np.where(front, distance, -1.0)
     thick, count = cc3d.connected_components(depth > 0.75 * depth.max(), connectivity=26, return_N=True)
     largest = 1 + int(np.argmax(np.bincount(thick.ravel(), minlength=count + 1)[1:]))
@@ -105,10 +110,21 @@ def find_ring(field_mm: NDArray, crop: Crop, frame: Frame) -> Ring | None:
     return None
 
 
+def is_body_only(crop: Crop, frame: Frame) -> bool:
+    """Whether a label holds a vertebral body without its arch: it fills the box around it as no whole vertebra does."""
+    local = frame.to_local(crop.grid.to_world(np.argwhere(crop.mask)))
+    box = np.ptp(np.percentile(local, [1, 99], axis=0), axis=0)
+    if box.min() <= 2.0 * crop.grid.spacing_mm.max():
+        return False  # two or three layers of voxels fill any box
+    filled = len(local) * crop.grid.voxel_volume_mm3 / float(np.prod(box))
+    return filled > BODY_BOX_FILL
+
+
 def front_wall(field_mm: NDArray, crop: Crop, frame: Frame, ring: Ring) -> tuple[float, float]:
     """Front wall of the canal as a line ``y = a + b z`` in the frame's mid-plane.
 
-    From the middle of the canal, rays run forward until they meet bone; Theil-Sen over the heights at which they do within reach.
+    From the middle of the canal, rays run forward until they meet bone; Theil-Sen over the heights at which they do
+    within reach.
     """
     canal = frame.to_local(ring.centre_mm)
     reach = ring.half_depth_mm + 8.0
@@ -150,8 +166,8 @@ def body_mask(
     half_width_mm : float, optional
         Largest distance from the mid-plane that can still be body, from the neighbours' widths.
 
-    An opening whose radius follows the body's own thickness finds the body's footprint; inside that footprint the label is kept whole, so the
-    rims that an opening would round stay sharp.
+    An opening whose radius follows the body's own thickness finds the body's footprint; inside that footprint the
+    label is kept whole, so the rims that an opening would round stay sharp.
     """
     import cc3d
 
@@ -211,7 +227,9 @@ def _inside_footprint(local: NDArray, opened: NDArray[np.bool_], wall_y: float) 
 
 
 def without_dens(crop: Crop, frame: Frame, body: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The body of C2: what lies below the dens, which begins where the cross-section has come down to near that of the dens neck."""
+    """The body of C2: what lies below the dens, which begins where the cross-section has come down to near that of
+    the dens neck.
+    """
     at = np.argwhere(body)
     height = frame.to_local(crop.grid.to_world(at))[:, 2]
     step = max(STEP_MM, float(crop.grid.spacing_mm.max()))
