@@ -73,7 +73,7 @@ def read_dicom(path: Path, series: str | None = None) -> Scan:
     Parameters
     ----------
     path : Path
-        A folder (searched with its subfolders) or one file of the series' folder.
+        A folder (searched with its subfolders) or one file, for the series of its folder.
     series : str, optional
         Series instance UID, its end, or the series number; needed where the folder holds several.
 
@@ -84,7 +84,9 @@ def read_dicom(path: Path, series: str | None = None) -> Scan:
         decoded.
     """
     folder = path if path.is_dir() else path.parent
-    stacks = _stacks(folder)
+    if path.is_file() and _header(path) is None:
+        raise InputError(f"{path} is neither NIfTI (.nii, .nii.gz) nor a DICOM file")
+    stacks = _stacks(sorted(folder.rglob("*") if path.is_dir() else folder.iterdir()), folder)
     if not stacks:
         raise InputError(f"{path} is neither NIfTI (.nii, .nii.gz) nor does {folder} hold the slices of a DICOM CT")
     slices = _ordered(_chosen(stacks, series, folder), folder)
@@ -94,10 +96,10 @@ def read_dicom(path: Path, series: str | None = None) -> Scan:
     return Scan(hu, grid, scan_name(folder.resolve()), meta, notes)
 
 
-def _stacks(folder: Path) -> list[list[_Slice]]:
+def _stacks(files: list[Path], folder: Path) -> list[list[_Slice]]:
     groups: dict[tuple[object, ...], list[_Slice]] = {}
     other = set()
-    for file in sorted(folder.rglob("*")):
+    for file in files:
         if file.is_file() and not file.name.startswith("."):
             found = _header(file)
             if isinstance(found, _Slice):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from verse_morph.errors import NotMeasurable
 from verse_morph.measure.heights import height_lines
 from verse_morph.plot.sheets import Sheet, cut, sheet
-from verse_morph.spine import Endplate, Spine, Vertebra
+from verse_morph.spine import Endplate, Flag, Spine, Vertebra
 from verse_morph.volume import LabelMap, Scan
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _name(axes: Axes, on: Sheet, vertebra: Vertebra) -> None:
     at = float(np.percentile(voxels[:, on.across], 99.5)) + 5
     edge = float(on.horizontal_mm[-1]) - 3
     height = float(np.mean(voxels[:, 2]))
-    cut_off = " (cut)" if vertebra.body is None or vertebra.frame is None else ""
+    cut_off = " (cut)" if Flag.BODY_CUT in vertebra.flags else ""
     axes.text(
         min(at, edge),
         height,

@@ -74,18 +74,18 @@ def numbering_assumed(levels: Iterable[Level]) -> bool:
 
 
 def _gap_notes(vertebrae: list[Vertebra]) -> list[str]:
-    """Levels missing between two labelled ones, and steps too long for the levels they join (an unlabelled T12 or T13)."""
+    """Levels missing between two labelled ones, and steps with room for one more (an unlabelled T12 or T13)."""
     notes = []
     steps = [_step_mm(upper, lower) for upper, lower in pairwise(vertebrae)]
+    known = [step for step in steps if np.isfinite(step)]
+    usual = float(np.median(known)) if known else np.inf
     for (upper, lower), step in zip(pairwise(vertebrae), steps, strict=True):
         gap = missing_between(upper.level, lower.level)
         between = f"between {upper.level} and {lower.level}"
         if gap:
             notes.append(f"not in the mask {between}: {' '.join(str(level) for level in gap)}")
-        elif step > LONG_STEP * np.nanmedian(steps):
-            notes.append(
-                f"{step:.0f} mm {between}, {step / np.nanmedian(steps):.1f} times the usual step: one may be missing"
-            )
+        elif step > LONG_STEP * usual:
+            notes.append(f"{step:.0f} mm {between}, {step / usual:.1f} times the usual step: one may be missing")
     return notes
 
 
