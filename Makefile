@@ -11,9 +11,11 @@ demo: $(STAMP)
 
 test: check
 	$(BIN)/python -m pytest -n 2 -q -m "not slow"
+	$(BIN)/python -m pytest -q --nbmake notebooks
 
 test-all: check
 	$(BIN)/python -m pytest -n 2 -q
+	$(BIN)/python -m pytest -q --nbmake notebooks
 
 check: $(STAMP)
 	$(BIN)/ruff check .

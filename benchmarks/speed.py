@@ -1,8 +1,8 @@
 """Time and memory of `build_spine` + `measure` against a plain loop over labels on the full volume, both in one run.
 
-The baseline does for each label what a first script does with scipy and scikit-image, every step on the whole image: mask, connected
-components, centre of mass, distance transform, Gaussian smoothing, marching cubes. It gives volume, centroid and mesh only: no body,
-frame, endplates, heights or canal. Each side runs in a process of its own, so that the peak memory is its own.
+The baseline does for each label what a first script does with scipy and scikit-image, every step on the whole image:
+mask, connected components, centre of mass, distance transform, Gaussian smoothing, marching cubes. It gives volume,
+centroid and mesh only: no body, frame, endplates, heights or canal. Each side runs in a process of its own, so that the peak memory is its own.
 
 Run: .venv/bin/python benchmarks/speed.py [MASK]      (without MASK: the built-in demo spine)
 """

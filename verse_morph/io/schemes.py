@@ -139,6 +139,8 @@ def detect(extents: Mapping[int, Extent]) -> tuple[LabelScheme, str]:
     problems = {scheme.name: problem(scheme, extents) for scheme in with_spine}
     fitting = [scheme for scheme in with_spine if not problems[scheme.name]]
     if not fitting:
+        strange = {s.name: s.unknown(extents) for s in SCHEMES.values() if s not in knowing}
+        problems |= {name: f"does not know {', '.join(map(str, values))}" for name, values in strange.items()}
         reasons = "; ".join(f"{name}: {why}" for name, why in problems.items())
         raise InputError(
             f"the labels {_listing(extents)} make no spine in any known scheme ({reasons}); name it with --scheme"

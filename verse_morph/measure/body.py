@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +51,25 @@ class MidSection:
     z: float
     width: Extent
     depth: Extent
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def per_vertebra(function: Callable[Concatenate[Vertebra, P], T]) -> Callable[Concatenate[Vertebra, P], T]:
+    """Remember a function's value for each vertebra (which is frozen) for as long as the vertebra itself is kept."""
+    known: WeakKeyDictionary[Vertebra, dict[object, T]] = WeakKeyDictionary()
+
+    @wraps(function)
+    def remembered(vertebra: Vertebra, *args: P.args, **kwargs: P.kwargs) -> T:
+        values = known.setdefault(vertebra, {})
+        key = (args, tuple(kwargs.items()))
+        if key not in values:
+            values[key] = function(vertebra, *args, **kwargs)
+        return values[key]
+
+    return remembered
 
 
 def crossings(vertebra: Vertebra, starts_mm: NDArray, direction: NDArray, reach_mm: float) -> NDArray:
@@ -102,7 +124,7 @@ def _reach(vertebra: Vertebra, frame: Frame) -> float:
     )
 
 
-@lru_cache(maxsize=64)
+@per_vertebra
 def mid_section(vertebra: Vertebra) -> MidSection:
     """Mid-height section of the body.
 
@@ -138,7 +160,7 @@ def _height_at_origin(frame: Frame, plate: Endplate) -> float:
     return float(offset @ plate.whole.normal / (frame.superior @ plate.whole.normal))
 
 
-@lru_cache(maxsize=64)
+@per_vertebra
 def endplate_extents(vertebra: Vertebra, upper: bool) -> tuple[Extent, Extent]:
     """Width and depth of the body in a section parallel to an endplate's rim plane, 2 mm inside it.
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verse_morph.errors import NotMeasurable
-from verse_morph.measure.body import MIDSAGITTAL_SHARE, crossings, mid_section, require_frame
+from verse_morph.measure.body import MIDSAGITTAL_SHARE, crossings, mid_section, per_vertebra, require_frame
 from verse_morph.measure.measurement import measurement
 from verse_morph.spine import Vertebra
 
@@ -20,7 +19,7 @@ SIDE_SHARES = {"left": -0.3, "right": 0.3}
 HALF_BAND_MM = 1.0
 
 
-@lru_cache(maxsize=64)
+@per_vertebra
 def _ends(vertebra: Vertebra, place: str) -> tuple[float, float, float, float]:
     """(x, y, bottom, top) of a height in the vertebra's frame, mm."""
     section = mid_section(vertebra)
