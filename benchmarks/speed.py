@@ -2,7 +2,8 @@
 
 The baseline does for each label what a first script does with scipy and scikit-image, every step on the whole image:
 mask, connected components, centre of mass, distance transform, Gaussian smoothing, marching cubes. It gives volume,
-centroid and mesh only: no body, frame, endplates, heights or canal. Each side runs in a process of its own, so that the peak memory is its own.
+centroid and mesh only: no body, frame, endplates, heights or canal. Each side runs in a process of its own, so that the
+peak memory is its own.
 
 Run: .venv/bin/python benchmarks/speed.py [MASK]      (without MASK: the built-in demo spine)
 """

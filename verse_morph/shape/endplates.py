@@ -22,6 +22,8 @@ FLANK_SLOPE = 1.0
 # planes are fitted
 # between them.
 UNCINATE_FREE_HALF_WIDTH = 0.3
+# A back corner: beyond this share of the half-width, within this share of the depth from the back.
+PEDICLE_CORNER = (0.5, 0.35)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +109,9 @@ def endplate(cols: Columns, frame: Frame, upper: bool, level: Level) -> Endplate
     margin = min(2.0, depth.max() / 8)
     whole = footprint & (depth > margin)
     rim = whole & (depth <= max(depth.max() / 4, margin + cols.step_mm))
+    if upper:
+        free = ~_pedicle_roots(cols, footprint)
+        rim, whole = rim & free, whole & free
     side_slope: float | None = None
     if level.region == "cervical" or (upper and level is Level.T1):
         across = cols.x[footprint.any(axis=1)]
@@ -138,6 +143,14 @@ def _footprint(cols: Columns, heights: NDArray) -> tuple[NDArray[np.bool_], NDAr
     if pieces.max() > 1:
         footprint = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
     return footprint, edt.edt(np.ascontiguousarray(footprint), black_border=True) * cols.step_mm
+
+
+def _pedicle_roots(cols: Columns, footprint: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Columns in the two back corners, where the pedicles leave the upper half of the body and hide its rim."""
+    across, along = cols.x[footprint.any(axis=1)], cols.y[footprint.any(axis=0)]
+    back = cols.y < along.min() + PEDICLE_CORNER[1] * np.ptp(along)
+    side = np.abs(cols.x - (across.min() + across.max()) / 2) > PEDICLE_CORNER[0] * np.ptp(across) / 2
+    return side[:, None] & back[None, :]
 
 
 def _steepness(cols: Columns, heights: NDArray) -> NDArray:
