@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from verse_morph.io import SCHEMES, read_centroids, read_labels
+from verse_morph.io import read_centroids, read_labels
 from verse_morph.measure import measure
 from verse_morph.shape import build_spine
 
@@ -29,8 +29,8 @@ def case(folder, name):
     path = folder / VERSE_FILES[name]
     if not path.is_file():
         pytest.skip(f"no real case {path.name} in {folder}")
-    scheme = SCHEMES["totalsegmentator"] if "totalsegmentator" in str(path) else SCHEMES["verse"]
-    labels = read_labels(path, scheme)
+
+    labels = read_labels(path)
     spine = build_spine(labels)
     return labels, spine, measure(spine).set_index("level")
 
@@ -40,7 +40,9 @@ def centroid_errors(folder, name):
     file = (folder / VERSE_FILES[name]).parent / CENTROIDS[name]
     points = {str(level): point for level, point in read_centroids(file, labels.grid).points_mm.items()}
     ours = table[["body_x_mm", "body_y_mm", "body_z_mm"]]
-    return {level: float(np.linalg.norm(ours.loc[level] - point)) for level, point in points.items() if level in table.index}
+    return {
+        level: float(np.linalg.norm(ours.loc[level] - point)) for level, point in points.items() if level in table.index
+    }
 
 
 # --- centroids annotated by the makers of VerSe -------------------------------------------------------------------

@@ -48,8 +48,8 @@ SHAPES = {
 AT_REST = (4.0, 5.0, 3.0)
 # By unit: how far a value may move when only the affine changes, in that unit or as a share of the value.
 ABSOLUTE_MM = {"mm": 0.25, "deg": 0.5}
-# A body's volume jumps by up to 1.4 % when the plane through the canal's front wall moves over a layer of voxels, and its
-# centre moves along by 0.2 mm.
+# A body's volume jumps by up to 1.4 % when the plane through the canal's front wall moves over a layer of voxels, and
+# its centre moves along by 0.2 mm.
 RELATIVE = {"cm3": 0.015, "cm2": 0.01, "mm2": 0.02}
 CENTRE_MM = 0.25
 DEFAULT_RELATIVE = 0.03
@@ -95,7 +95,7 @@ def motion(turn_deg, shift_mm):
 def close(entry, found, expected, slack=1.0):
     """Compare two values of an entry; missing must stay missing."""
     if np.isnan(expected) or np.isnan(found):
-        assert np.isnan(expected) and np.isnan(found), f"{entry.name}: {found} where {expected} was expected"
+        assert np.isnan(expected) == np.isnan(found), f"{entry.name}: {found} where {expected} was expected"
         return
     unit = entry.column.unit
     allowed = ABSOLUTE_MM.get(unit, RELATIVE.get(unit, DEFAULT_RELATIVE) * abs(expected))

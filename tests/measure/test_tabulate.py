@@ -15,9 +15,22 @@ from verse_morph.spine import Spine, Vertebra
 from verse_morph.volume import LabelMap
 
 # The stable part of the table, which other people's scripts read by name.
-PROMISED = """body_x_mm body_y_mm body_z_mm vertebra_volume_cm3 body_volume_cm3 height_anterior_mm height_middle_mm
-height_posterior_mm height_left_mm height_right_mm endplate_superior_tilt_sagittal_deg
-endplate_superior_tilt_coronal_deg endplate_inferior_tilt_sagittal_deg endplate_inferior_tilt_coronal_deg""".split()
+PROMISED = [
+    "body_x_mm",
+    "body_y_mm",
+    "body_z_mm",
+    "vertebra_volume_cm3",
+    "body_volume_cm3",
+    "height_anterior_mm",
+    "height_middle_mm",
+    "height_posterior_mm",
+    "height_left_mm",
+    "height_right_mm",
+    "endplate_superior_tilt_sagittal_deg",
+    "endplate_superior_tilt_coronal_deg",
+    "endplate_inferior_tilt_sagittal_deg",
+    "endplate_inferior_tilt_coronal_deg",
+]
 
 
 @measurement(unit="mm", length_power=1, source="this test")
@@ -37,7 +50,10 @@ def never_there(vertebra: Vertebra) -> float:
 def spine() -> Spine:
     """L2 cut through its body by the upper border, L3 whole, L4 with a cut spinous process."""
     solid = SolidVertebra(Body(40, 30, 24, 24))
-    places = {level: (solid, Placement(offset_mm=[0.2, 0, z])) for level, z in zip(("L2", "L3", "L4"), (35.3, 0.3, -34.7), strict=True)}
+    places = {
+        level: (solid, Placement(offset_mm=[0.2, 0, z]))
+        for level, z in zip(("L2", "L3", "L4"), (35.3, 0.3, -34.7), strict=True)
+    }
     labels = spine_labelmap({Level(name): value for name, value in places.items()}, Sampling(margin_mm=4))
     top = int(labels.grid.to_index([0, 0, 35])[2])
     box = (slice(0, labels.grid.shape[0]), slice(0, labels.grid.shape[1]), slice(0, top))
@@ -100,7 +116,12 @@ def test_status_measured_only_without_a_gap(spine):
 
 def test_a_reader_can_pass_their_own_catalogue(spine):
     table = measure(spine, (shortest_side, never_there))
-    assert list(table.columns[5:]) == ["shortest_side_mm", "never_there_mm", "shortest_side_mm_why", "never_there_mm_why"]
+    assert list(table.columns[5:]) == [
+        "shortest_side_mm",
+        "never_there_mm",
+        "shortest_side_mm_why",
+        "never_there_mm_why",
+    ]
     assert table["shortest_side_mm"].notna().all()
     assert list(table["never_there_mm_why"]) == [f"{level}: there is no such thing" for level in ("L2", "L3", "L4")]
     assert data_dictionary((shortest_side,))[-1].definition == "Shortest side of the box around the label."

@@ -136,11 +136,14 @@ def test_a_tilted_plate_is_longer_than_the_body_is_deep():
 
 
 @pytest.mark.parametrize(("footprint", "curved_ends"), [("box", 0), ("d", 1), ("ellipse", 2)])
-def test_depth_is_the_median_over_the_middle_fifth(footprint, curved_ends):
-    """Half of that fifth lies within 5 % of the width: there an ellipse has sqrt(1 - 0.1²) of its half depth."""
+def test_depth_and_width_are_medians_over_a_few_lines(footprint, curved_ends):
+    """Half of the 4 mm lie within 1 mm of the mid-plane: there an ellipse has sqrt(1 - (1/20)²) of its half depth.
+
+    Of the 2 mm about half depth, half lie within 0.5 mm of it.
+    """
     truth = SolidVertebra(Body(40, 30, 25, 25, footprint=footprint)).truth()
-    assert truth["body_depth_middle_mm"] == pytest.approx(30 - curved_ends * 15 * (1 - np.sqrt(0.99)), abs=1e-4)
-    lost = 40 * (1 - np.sqrt(1 - (1 / 15) ** 2)) if footprint == "ellipse" else 0
+    assert truth["body_depth_middle_mm"] == pytest.approx(30 - curved_ends * 15 * (1 - np.sqrt(1 - 0.05**2)), abs=1e-3)
+    lost = 40 * (1 - np.sqrt(1 - (0.5 / 15) ** 2)) if footprint == "ellipse" else 0
     assert truth["body_width_middle_mm"] == pytest.approx(40 - lost, abs=2e-3)
 
 

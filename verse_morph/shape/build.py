@@ -11,7 +11,7 @@ import numpy as np
 from verse_morph.anatomy import Level, missing_between
 from verse_morph.errors import InputError
 from verse_morph.shape.crop import crop_levels
-from verse_morph.shape.draft import Progress, each, first_drafts
+from verse_morph.shape.draft import Draft, Progress, each, first_drafts
 from verse_morph.shape.finish import check_bodies, finish
 from verse_morph.shape.passes import outline, settle
 from verse_morph.spine import Flag, Spine, Vertebra
@@ -57,6 +57,7 @@ def build_spine(labels: LabelMap, scan: Scan | None = None, progress: Progress |
         )
     report = progress or (lambda stage, done, total: None)
     drafts = first_drafts(crops, labels, report)
+    _require_head_to_foot(drafts)
     drafts = [settle(d) for d in outline(drafts, report, "bodies")]
     drafts = outline(drafts, report, "frames")
     drafts = check_bodies(drafts)
@@ -71,6 +72,18 @@ def build_spine(labels: LabelMap, scan: Scan | None = None, progress: Progress |
 def numbering_assumed(levels: Iterable[Level]) -> bool:
     """Whether the numbering rests on the assumption of twelve thoracic vertebrae: no level from C1 to T1 is in view."""
     return not any(level <= Level.T1 for level in levels)
+
+
+def _require_head_to_foot(drafts: list[Draft]) -> None:
+    """Refuse a mask whose levels run from foot to head: it is flipped, or its numbers mean something else."""
+    heights = [draft.centre_mm[2] for draft in drafts]
+    upwards = sum(lower > upper for upper, lower in pairwise(heights))
+    if len(drafts) > 1 and upwards > (len(drafts) - 1) / 2:
+        first, last = drafts[0].level, drafts[-1].level
+        raise InputError(
+            f"{first} to {last} run from foot to head in this mask ({upwards} of {len(drafts) - 1} steps): "
+            "the image is flipped or the numbers belong to another scheme; check with `verse-morph info`"
+        )
 
 
 def _gap_notes(vertebrae: list[Vertebra]) -> list[str]:

@@ -16,7 +16,7 @@ from verse_morph.shape.mesh import surface
 from verse_morph.spine import Canal, Flag, Vertebra
 from verse_morph.volume import Scan
 
-BODY_FRACTION = (0.35, 0.72)
+BODY_FRACTION = (0.33, 0.76)
 OVERLAP_FLAG, OVERLAP_STOP = 0.15, 0.5
 VISIBLE_BODY = 0.9
 
@@ -88,7 +88,7 @@ def _reasons(draft: Draft) -> dict[str, str]:
         dens = draft.level is Level.C2
         why["superior"] = "C2 has a dens and no superior endplate" if dens else "endplate too small to fit"
         why["inferior"] = "endplate too small to fit"
-    if Flag.BODY_ONLY_MASK in draft.flags:
+    if Flag.BODY_ONLY_MASK in draft.flags and not draft.cut:
         why |= {"whole": "the mask holds the body only", "canal": "the mask holds the body only"}
     if touches_border(draft.crop):
         why["whole"] = "the image border cuts the vertebra"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from verse_morph.anatomy import Level
 from verse_morph.shape.curve import WORLD_ANTERIOR, smooth_anterior, tangents
-from verse_morph.shape.cut import CONTACT_MM2, border_contact_mm2
+from verse_morph.shape.cut import CONTACT_MM2, border_contact_mm2, touches_border
 from verse_morph.shape.draft import Draft, Progress, each
 from verse_morph.shape.endplates import columns, endplate
 from verse_morph.shape.field import smooth_field
@@ -25,6 +25,8 @@ from verse_morph.shape.split import (
 from verse_morph.spine import Endplate, Flag
 
 COLLAPSED_ANGLE_DEG = 25.0
+# Half of the smallest cervical body (C3 of a small woman has about 3 cm3).
+SMALLEST_BODY_MM3 = 1500.0
 WIDE_PROCESS_LEVELS = frozenset({Level.L5, Level.L6})
 WIDTH_REFERENCE = frozenset({Level.L2, Level.L3, Level.L4})
 WIDTH_LIMIT = 0.6
@@ -129,15 +131,17 @@ def _shape_body(draft: Draft) -> Draft:
     if draft.ring is not None:
         wall = front_wall(draft.field_mm, draft.crop, frame, draft.ring)
         body = body_mask(draft.crop, frame, wall, draft.half_width_mm)
-    elif is_body_only(draft.crop, frame):
+    elif is_body_only(draft.crop, frame) and not touches_border(draft.crop):
         body = draft.crop.mask
         draft = replace(draft, flags=draft.flags | {Flag.BODY_ONLY_MASK})
     else:
         return draft
     if draft.level is Level.C2:
         body = without_dens(draft.crop, frame, body)
-    if not body.any():
-        return replace(draft, body=None, why=draft.why | {"body": "no body found in front of the canal"})
+    volume_mm3 = float(body.sum()) * draft.crop.grid.voxel_volume_mm3
+    if volume_mm3 < SMALLEST_BODY_MM3:
+        reason = f"only {volume_mm3 / 1000:.1f} cm3 in front of the canal, too little for a vertebral body"
+        return replace(draft, body=None, why=draft.why | {"body": reason})
     body_field = smooth_field(body, draft.crop.grid)
     centre = draft.crop.grid.to_world(np.argwhere(body)).mean(axis=0)
     frame, collapsed, upper, lower = replace(frame, origin_mm=centre), False, None, None
