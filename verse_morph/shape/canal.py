@@ -71,7 +71,7 @@ def _closed_sections(field_mm: NDArray, crop: Crop, frame: Frame) -> list[tuple[
 def _extents(values: NDArray, hole: NDArray[np.bool_], x: NDArray, y: NDArray) -> tuple[float, float]:
     """Largest left-right extent and mid-line front-back extent of an opening, sub-voxel."""
     rows = hole.sum(axis=0)
-    widths = [_opening(values[:, j], x, hole[:, j]) for j in np.argsort(rows)[-2:]]
+    widths = [_opening(values[:, j], x, hole[:, j]) for j in np.argsort(rows)[-3:]]
     middle = round(np.argwhere(hole)[:, 0].mean())
     depths = [_opening(values[i], y, hole[i]) for i in range(middle - 2, middle + 3)]
     return float(np.median(widths)), float(np.median(depths))
