@@ -4,8 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 REAL_DATA = Path(os.environ.get("VERSE_MORPH_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+# A busy machine is not a defect: no test fails for being slow.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
