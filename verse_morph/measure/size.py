@@ -122,19 +122,19 @@ def endplate_inferior_depth(vertebra: Vertebra) -> float:
 
 @measurement(unit="mm", length_power=1, source="bony canal; Panjabi et al. 1991, 1992")
 def canal_width(vertebra: Vertebra) -> float:
-    """Largest left-right width of the canal where this vertebra's bony ring is closed, median over those sections."""
+    """Largest left-right width of the canal where this vertebra's bony ring is closed, median of those sections."""
     return _canal(vertebra, "width_mm")
 
 
 @measurement(unit="mm", length_power=1, source="bony canal; Panjabi et al. 1991, 1992")
 def canal_depth(vertebra: Vertebra) -> float:
-    """Mid-line front-back depth of the canal where this vertebra's bony ring is closed, median over those sections."""
+    """Mid-line front-back depth of the canal where this vertebra's bony ring is closed, lower quartile of the sections."""
     return _canal(vertebra, "depth_mm")
 
 
 @measurement(unit="mm2", length_power=2, source="bony canal; Panjabi et al. 1991, 1992")
 def canal_area(vertebra: Vertebra) -> float:
-    """Area of the canal where this vertebra's bony ring is closed, median over those sections."""
+    """Area of the canal where this vertebra's bony ring is closed, median of those sections."""
     return _canal(vertebra, "area_mm2")
 
 
