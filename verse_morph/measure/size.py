@@ -128,7 +128,9 @@ def canal_width(vertebra: Vertebra) -> float:
 
 @measurement(unit="mm", length_power=1, source="bony canal; Panjabi et al. 1991, 1992")
 def canal_depth(vertebra: Vertebra) -> float:
-    """Mid-line front-back depth of the canal where this vertebra's bony ring is closed, lower quartile of the sections."""
+    """Mid-line front-back depth of the canal where this vertebra's bony ring is closed, lower quartile of the
+    sections.
+    """
     return _canal(vertebra, "depth_mm")
 
 

@@ -12,7 +12,8 @@ from verse_morph.spine import Canal, Frame
 STEP_MM = 0.5
 TILTS_DEG = (0.0, -10.0, 10.0, -20.0, 20.0)
 MINIMUM_SECTIONS = 3
-# The ring deepens downwards as the laminae slope back: the lower quartile is its depth at the pedicles. The smallest section
+# The ring deepens downwards as the laminae slope back: the lower quartile is its depth at the pedicles. The smallest
+# section
 # alone would follow single voxels.
 NARROW_PERCENTILE = 25
 
