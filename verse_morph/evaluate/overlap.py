@@ -51,7 +51,9 @@ class Side:
         box, mask = self.boxes[level], self.mask(level)
         axes = (0, 1, 2)
         counts = [mask.sum(axis=tuple(a for a in axes if a != axis), dtype=np.int64) for axis in axes]
-        mean = [int(n @ np.arange(len(n))) / int(n.sum()) + part.start for n, part in zip(counts, box, strict=True)]
+        total = int(counts[0].sum())
+        # Integers up to the division: the crop's place must not show in the last digit.
+        mean = [int(n @ np.arange(b.start, b.stop)) / total for n, b in zip(counts, box, strict=True)]
         return self.grid.to_world(mean)
 
 

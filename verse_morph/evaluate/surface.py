@@ -1,9 +1,12 @@
 """Distances between the surfaces of two masks.
 
-A mask's surface runs through the faces of its voxels. It is described by surface elements in the manner of Nikolov et
-al. (2021): one element at every voxel corner whose eight surrounding voxels are not all alike, weighted by the area of
-the marching-cubes patch of these eight voxels. So a long face of a thick slice counts for its area, not as one point,
-and a surface at the border of the image is a surface.
+A mask's surface runs through the faces of its voxels. As in the surface Dice of Nikolov et al. (2021) it is cut into
+elements, one for every eight voxels around a corner that are not all alike, weighted by the area of their
+marching-cubes patch: a long face of a thick slice counts for its area, not as one point. Unlike there, an element lies
+at the centroid of its patch, not at the corner: corners form a layer up to a voxel thick around an oblique surface, and
+the nearest point of a layer is too near (a sphere of 20 mm moved by 2 mm in 1 mm voxels has a mean distance of 1 mm and
+half its surface within 1 mm; corners give 0.74 mm and 0.78, centroids 1.00 mm and 0.51).
+A surface at the border of the image is a surface.
 """
 
 from __future__ import annotations
@@ -75,18 +78,19 @@ def mask_surface(mask: NDArray[np.bool_], steps_mm: FloatArray, offset: NDArray[
     Returns
     -------
     Surface
-        Element positions are exact multiples of half voxels times ``steps_mm``; empty for an empty mask.
+        Empty for an empty mask.
     """
     padded = np.pad(mask, 1).view(np.uint8)
     code = np.zeros(tuple(n + 1 for n in mask.shape), dtype=np.uint8)
     for bit, (i, j, k) in enumerate(_CORNERS):
         a, b, c = code.shape
         code |= padded[i : i + a, j : j + b, k : k + c] << bit
-    # The element between voxels n - 1 and n lies at n - 1/2.
     index = np.argwhere((code != 0) & (code != 255))
-    areas = _patch_areas(steps_mm)[code[tuple(index.T)]]
-    start = 0 if offset is None else offset
-    return Surface((index + start - 0.5) @ np.asarray(steps_mm).T, areas)
+    codes = code[tuple(index.T)]
+    areas, centroids = _patches(steps_mm)
+    # The first voxel of the padded array is the one before the crop's first.
+    start = (np.zeros(3, dtype=np.intp) if offset is None else offset) - 1
+    return Surface((index + start + centroids[codes]) @ np.asarray(steps_mm).T, areas[codes])
 
 
 def surface_distances(first: Surface, second: Surface, tolerance_mm: float = 1.0) -> SurfaceDistances:
@@ -106,10 +110,10 @@ def surface_distances(first: Surface, second: Surface, tolerance_mm: float = 1.0
 
     Notes
     -----
-    Distances run from element to element, so between surfaces that do not share a grid plane they are too long by up to
-    half the distance of neighbouring elements; with slices much thicker than the pixels that is the limit of all four
-    values. Programs that use the centres of border voxels (medpy, MONAI) differ by a fraction of a voxel in the mean
-    and by up to one voxel in the maximum.
+    Distances run from element to element and surfaces are stepped: on spheres the Hausdorff distance is right to about
+    one voxel, its 95th percentile to half of one, the average distance to 4 % or a tenth of a voxel, whichever is more.
+    With slices much thicker than the pixels the thickness is the limit. Programs that use voxel corners or the centres
+    of border voxels give other values; see docs/evaluation.md before comparing.
 
     References
     ----------
@@ -142,14 +146,16 @@ def _percentile(values: FloatArray, weights: FloatArray, share: float) -> float:
     return float(values[order[min(int(reached), len(values) - 1)]])
 
 
-def _patch_areas(steps_mm: FloatArray) -> FloatArray:
-    """Area of the surface patch for each of the 256 ways to fill the eight voxels around a corner, mm2."""
+def _patches(steps_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Area (256,) in mm2 and centroid (256, 3) in voxels of the patch of each way to fill eight neighbouring voxels."""
     triangles, codes = _unit_patches()
-    edges = triangles @ np.asarray(steps_mm, dtype=np.float64).T
-    normals = np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0])
-    areas = np.zeros(256)
-    np.add.at(areas, codes, np.linalg.norm(normals, axis=1) / 2)
-    return areas
+    corners = triangles @ np.asarray(steps_mm, dtype=np.float64).T
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    parts = np.linalg.norm(normals, axis=1) / 2
+    areas, moments = np.zeros(256), np.zeros((256, 3))
+    np.add.at(areas, codes, parts)
+    np.add.at(moments, codes, parts[:, None] * triangles.mean(axis=1))
+    return areas, moments / np.maximum(areas, np.finfo(float).tiny)[:, None]
 
 
 @functools.cache
