@@ -48,8 +48,8 @@ def test_a_larger_box_around_a_smaller_one():
 
 
 def test_average_distance_and_surface_dice_of_a_shifted_box():
-    """Box a x b x c moved by s along a. On each of the two surfaces: the face left behind lies s away, the strips of the
-    sides 0 to s, the face now inside the other box min(s, distance to the box's sides): together 2 b c s + 4 s^3 / 3.
+    """Box a x b x c moved by s along a. On each of the two surfaces: the face left behind lies s away, the strips of
+    the sides 0 to s, the face now inside the other box min(s, distance to its sides): together 2 b c s + 4 s^3 / 3.
     """
     n, step, shift = (60, 48, 40), 0.5, 8
     a, b, c, s = n[0] * step, n[1] * step, n[2] * step, shift * step
