@@ -124,7 +124,7 @@ def plain_surface_distances(first, second, spacing):
         raise AssertionError
 
     total = a.sum() + b.sum()
-    near = a[forth <= TOLERANCE + 1e-9].sum() + b[back <= TOLERANCE + 1e-9].sum()
+    near = a[forth <= TOLERANCE + 1e-4].sum() + b[back <= TOLERANCE + 1e-4].sum()
     return {
         "hausdorff_mm": max(forth.max(), back.max()),
         "hausdorff95_mm": max(percentile(forth, a), percentile(back, b)),

@@ -189,6 +189,20 @@ def test_a_finer_prediction_gets_the_nearest_label_and_a_note():
     assert any("label nearest to its centre" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("codes", ["LPI", "SAR", "IPL"])
+def test_centres_halfway_between_two_voxels_go_the_same_way_in_every_axis_order(codes):
+    """A prediction of twice the voxel size whose faces run through the true centres: rounding noise must not decide."""
+    shift = np.array([0.1, 0.2, 0.3])
+    coarse = column()[::2, ::2, ::2].copy()
+    affine = nib.affines.from_matvec(np.diag(2 * SPACING), rigid()[:3, 3] + shift)
+    true = rigid()
+    true[:3, 3] += shift
+    plain = evaluate_scan(made(coarse, affine), made(column(), true))
+    assert 0.5 < row(plain, Level.L2)["dice"] < 1
+    found = evaluate_scan(made(coarse, affine, codes), made(column(), true))
+    np.testing.assert_allclose(numbers(found), numbers(plain), rtol=1e-9, atol=1e-9)
+
+
 def test_a_prediction_turned_by_a_few_degrees_is_sampled_voxel_by_voxel():
     array = column()
     predicted = made(array, rigid(4.0))

@@ -115,7 +115,7 @@ def read_pair(
     files = (pair.predicted_centroids, pair.true_centroids)
     if files[0] is None or files[1] is None:
         if any(files):
-            side = "true" if files[0] is None else "predicted"
+            side = "predicted" if files[0] is None else "true"
             notes.append(f"there is no centroid file of the {side} side, so the other one was not used")
         return predicted, true, None, tuple(notes)
     first, second = read_centroids(files[0], predicted.grid), read_centroids(files[1], true.grid)

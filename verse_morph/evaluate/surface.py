@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from verse_morph.space import FloatArray
 
-# Rounding of sums of squares must not push a surface at exactly the tolerance beyond it.
-ROUNDING_MM = 1e-9
+# Headers hold voxel sizes as float32 (1.0000005 for 1): a surface at exactly the tolerance must not fall beyond it.
+ROUNDING_MM = 1e-4
 _CORNERS = tuple(itertools.product((0, 1), repeat=3))
 
 
