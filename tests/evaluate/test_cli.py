@@ -95,6 +95,7 @@ def test_two_folders(call, folders, tmp_path):
     assert code == 0
     assert "unmatched: no true mask for the prediction" in text
     assert "unmatched: no prediction for the true mask" in text
+    assert text.count("note: points for identification") == 1
     frame = pd.read_csv(tmp_path / "out_set.csv", dtype={"group": str})
     strict = frame[frame["mode"] == "strict"].set_index(["group_by", "group"])
     assert strict.loc[("all", "all"), "n_true"] == 6

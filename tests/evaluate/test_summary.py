@@ -105,6 +105,13 @@ def test_groups():
     assert alone["id_rate_bootstrap_low_pct_why"] == "fewer than two subjects"
 
 
+def test_groups_come_head_to_foot():
+    frame = set_summary(TABLE)
+    strict = frame[frame["mode"] == "strict"]
+    assert list(strict["group"][strict["group_by"] == "level"]) == ["T12", "T13", "L1", "L2", "L3"]
+    assert list(strict["group"][strict["group_by"] == "region"]) == ["thoracic", "lumbar"]
+
+
 @pytest.mark.parametrize("make", [lambda: scan_summary(TABLE, DICE), lambda: set_summary(TABLE)])
 def test_every_missing_number_has_a_reason_and_every_row_its_rule(make):
     frame = make()

@@ -221,10 +221,7 @@ def _print(tables: Tables, stem: Path | None) -> None:
         _print_summary(console, shown, ["group_by", "group", "mode"], f"{len(scans)} scans together")
     for rule in tables.rules.values():
         console.print(f"rule: {rule}", soft_wrap=True)
-    print_notes(
-        console,
-        [note if len(scans) == 1 else f"{scan}: {note}" for scan, notes in tables.notes.items() for note in notes],
-    )
+    print_notes(console, _shared_notes(tables.notes))
     for line in tables.unmatched:
         console.print(f"unmatched: {line}", soft_wrap=True)
     if stem is not None:
@@ -232,6 +229,18 @@ def _print(tables: Tables, stem: Path | None) -> None:
             f"results in {stem}.csv, {stem}_scans.csv, {stem}_set.csv, the same as .parquet, and {stem}.json",
             soft_wrap=True,
         )
+
+
+def _shared_notes(notes: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Each note once, with the scans it is about where these are not all."""
+    scans: dict[str, list[str]] = {}
+    for scan, texts in notes.items():
+        for text in dict.fromkeys(texts):
+            scans.setdefault(text, []).append(scan)
+    return [
+        text if len(about) == len(notes) else f"{', '.join(about[:3])}{', ...' if len(about) > 3 else ''}: {text}"
+        for text, about in scans.items()
+    ]
 
 
 def _print_vertebrae(console: Console, frame: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from verse_morph.anatomy import Level
 from verse_morph.errors import InputError
 from verse_morph.evaluate.rules import Mode
 from verse_morph.tables import why_column
@@ -106,13 +107,20 @@ def set_summary(
     for mode in Mode:
         of_mode = keyed[keyed["mode"] == str(mode)]
         for kind in ("all", "region", "level", *(groups or {})):
-            for group, part in of_mode.groupby(kind, sort=False):
+            for group, part in sorted(of_mode.groupby(kind), key=lambda item: _place(kind, str(item[0]))):
                 row: dict[str, Any] = {"mode": str(mode), "group_by": kind, "group": str(group)}
                 row |= {"n_scans": part["scan"].nunique(), "n_subjects": part["scan"].map(subject_of).nunique()}
                 rows.append(row | _aggregate(part, mode) | _set_columns(part, seed) | {"rule": part["rule"].iloc[0]})
     names = (*RATES, *INTERVALS, *MEANS, *SET_MEANS)
     heads = ("mode", "group_by", "group", "n_scans", "n_subjects")
     return pd.DataFrame(rows, columns=[*heads, *COUNTS, *names, *map(why_column, names), "rule"])
+
+
+def _place(kind: str, group: str) -> tuple[int, str]:
+    """Regions and levels head to foot, other groups by name."""
+    if kind == "level":
+        return Level(group).rank, ""
+    return (min(level.rank for level in Level if level.region == group) if kind == "region" else 0), group
 
 
 def wilson_interval(successes: int, total: int) -> tuple[float, float]:
