@@ -92,6 +92,52 @@ def measure(  # noqa: PLR0913  one parameter per option
 
 
 @app.command()
+def evaluate(  # noqa: PLR0913  one parameter per option
+    predicted: Annotated[Path, typer.Argument(help="Predicted mask, or a folder of them.")],
+    true: Annotated[Path, typer.Argument(help="True mask, or a folder of them; matched by scan name.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File: rows per vertebra; scans, set and JSON go beside it.")
+    ] = None,
+    predicted_centroids: Annotated[
+        Path | None, typer.Option(help="VerSe centroid file of the prediction; found by name in folders.")
+    ] = None,
+    true_centroids: Annotated[Path | None, typer.Option(help="VerSe centroid file of the truth.")] = None,
+    scheme: Annotated[str | None, typer.Option(help="What the integers of the true mask mean.")] = None,
+    predicted_scheme: Annotated[
+        str | None, typer.Option(help="The same for the prediction; by default as in the true mask.")
+    ] = None,
+    limit: Annotated[float, typer.Option(help="Largest distance of a hit, mm.")] = 20.0,
+    tolerance: Annotated[float, typer.Option(help="Tolerance of the normalised surface Dice, mm.")] = 1.0,
+    participants: Annotated[
+        Path | None, typer.Option(help="Table with a column scan, subject or participant_id.")
+    ] = None,
+    by: Annotated[list[str] | None, typer.Option(help="Column of that table to group by; may be repeated.")] = None,
+    count_missing_scans: Annotated[
+        bool, typer.Option("--count-missing-scans", help="True masks without a prediction count as all missed.")
+    ] = False,
+) -> None:
+    """Identification rate, distances and overlap of predicted masks, by the challenge's rule and by a strict one."""
+    from verse_morph.cli.evaluate import EvaluateJob, run_evaluate
+
+    run_evaluate(
+        EvaluateJob(
+            predicted=predicted,
+            true=true,
+            output=output,
+            predicted_centroids=predicted_centroids,
+            true_centroids=true_centroids,
+            scheme=scheme,
+            predicted_scheme=predicted_scheme,
+            limit_mm=limit,
+            tolerance_mm=tolerance,
+            participants=participants,
+            by=tuple(by or ()),
+            count_missing_scans=count_missing_scans,
+        )
+    )
+
+
+@app.command()
 def demo(output: Output = Path("demo_output")) -> None:
     """Measure a built-in phantom and compare with its true numbers; needs no data."""
     from verse_morph.cli.run import run_demo
