@@ -140,7 +140,8 @@ def test_laws(first, second, order):
     doubled = compare(first, second, 2 * spacing, tolerance_mm=2.0)
     for name in FIELDS:
         assert getattr(there, name) == pytest.approx(getattr(back, name), rel=1e-12, abs=1e-12)
-        # Masks of single voxels have cells that marching cubes may triangulate in two ways, and a percentile may take the
+        # Masks of single voxels have cells that marching cubes may triangulate in two ways, and a percentile may take
+        # the
         # next element when areas are summed in another order.
         slack = 0.05 if name == "hausdorff95_mm" else 0.01
         assert getattr(there, name) == pytest.approx(getattr(turned, name), rel=slack, abs=1e-9)
