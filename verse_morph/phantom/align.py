@@ -8,11 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from verse_morph.anatomy import Level
+from verse_morph.errors import InputError
 from verse_morph.phantom.parameters import Alignment, VertebraParameters
-from verse_morph.phantom.pose import Chain, as_point, place, rim_tilts, tilts
+from verse_morph.phantom.pose import Chain, as_point, place, rim_tilts
 from verse_morph.space import FloatArray
 
-ROUNDS = 6
+ROUNDS = 8
+# No disc is thinner than this at any edge, mm.
+LEAST_EDGE_MM = 1.0
 
 
 def aligned(chain: Chain, shapes: Sequence[VertebraParameters], wanted: Alignment) -> tuple[VertebraParameters, ...]:
@@ -24,7 +27,47 @@ def aligned(chain: Chain, shapes: Sequence[VertebraParameters], wanted: Alignmen
         vertebrae = place(chain, shapes, origin)
         chain = _cobb_step(chain, vertebrae, wanted)
         chain = _disc_step(chain, vertebrae, wanted)
+        chain = _freed(chain, vertebrae, wanted)
     return _slipped(place(chain, shapes, origin), wanted)
+
+
+def _freed(chain: Chain, vertebrae: Sequence[VertebraParameters], wanted: Alignment) -> Chain:
+    """The chain with room at the narrowest edge of every disc whose height was not asked for.
+
+    Raises
+    ------
+    InputError
+        A wanted disc height lets the bodies meet.
+    """
+    distances = chain.distances_mm.copy()
+    for i in range(1, len(vertebrae) - 1):
+        least = narrowest(vertebrae[i], vertebrae[i + 1])
+        if least >= LEAST_EDGE_MM - 0.05:
+            continue
+        name = vertebrae[i].level
+        if name in wanted.disc_heights_mm:
+            low = rim_gap(vertebrae[i], vertebrae[i + 1]) + LEAST_EDGE_MM - least
+            raise InputError(
+                f"a disc of {wanted.disc_heights_mm[name]:g} mm below {name} lets its bodies meet at this angle; "
+                f"allowed are {low:.1f} to 20 mm"
+            )
+        distances[i] += LEAST_EDGE_MM - least
+    return replace(chain, distances_mm=distances)
+
+
+def narrowest(upper: VertebraParameters, lower: VertebraParameters) -> float:
+    """Least gap between facing rim planes at the front, back, left and right end of the upper one's footprint, mm."""
+    half_width, half_depth = 0.46 * upper.width_inferior, 0.48 * upper.depth_inferior
+    gx = upper.right_minus_left / upper.width_middle
+    gy = (upper.height_front - upper.height_back) / upper.depth_middle
+    hx = lower.right_minus_left / lower.width_middle
+    hy = (lower.height_front - lower.height_back) / lower.depth_middle
+    gaps = []
+    for x, y in ((0, half_depth), (0, -half_depth), (half_width, 0), (-half_width, 0)):
+        above = upper.placement.to_world(np.array([x, y, -(upper.rim_height + gx * x + gy * y) / 2]))
+        below = lower.placement.to_own(above)
+        gaps.append(below[2] - (lower.rim_height + hx * below[0] + hy * below[1]) / 2)
+    return float(min(gaps))
 
 
 def _last(levels: Sequence[Level], region: str) -> Level:
@@ -46,6 +89,9 @@ def _cobb_step(chain: Chain, vertebrae: Sequence[VertebraParameters], wanted: Al
         first, last = levels.index(upper), levels.index(lower)
         found = rim_tilts(vertebrae[first])[f"{plate}_sagittal"] - rim_tilts(vertebrae[last])["inferior_sagittal"]
         links = _turned(links, first, last, value - found)
+    # The whole keeps its balance: the link in the middle of the lumbar spine leans as before.
+    middle = levels.index(Level.L3)
+    links += chain.sagittal_deg[middle] - links[middle]
     bend = chain.coronal_deg
     if wanted.coronal_curve_deg is not None:
         first, last = (levels.index(Level(name)) for name in wanted.coronal_ends)
@@ -135,6 +181,3 @@ def _slipped(vertebrae: tuple[VertebraParameters, ...], wanted: Alignment) -> tu
             for k in range(i + 1):
                 out[k] = replace(out[k], centre_mm=as_point(np.array(out[k].centre_mm) + shift))
     return tuple(out)
-
-
-__all__ = ["aligned", "back_corner", "rim_gap", "slip_of", "tilts"]

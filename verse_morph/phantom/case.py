@@ -34,7 +34,7 @@ FIRST_SOFT = DISC_OFFSET
 
 
 def rib_label(side: str, number: int) -> int:
-    """Label of a rib, 1 to 13, of one side."""
+    """Label of a rib, 1 to 14, of one side."""
     return FIRST_RIB[side] + number - 1
 
 
@@ -48,7 +48,7 @@ def _names() -> dict[int, str]:
     out[SKULL] = "skull_base"
     for side in ("left", "right"):
         out |= {HIP[side]: f"hip_{side}", FEMUR[side]: f"femur_{side}", CERVICAL_RIB[side]: f"cervical_rib_{side}"}
-        out |= {rib_label(side, number): f"rib_{side}_{number}" for number in range(1, 14)}
+        out |= {rib_label(side, number): f"rib_{side}_{number}" for number in range(1, 15)}
     out |= {disc_label(level): f"disc_below_{level}" for level in VERSE.levels.values()}
     return out | {CANAL: "thecal_sac"}
 
@@ -67,11 +67,12 @@ class Truth:
     Parameters
     ----------
     vertebrae : DataFrame
-        One row per vertebra that exists in the patient, in the field or not; ``in_view`` and ``body_in_view`` tell the share.
+        One row per vertebra at least partly in the field, labelled by VerSe's rules or not; ``in_view`` and ``body_in_view`` tell the
+        share of its volume, ``flags`` what is cut. A row gives the patient's true values whether or not they could be measured.
     discs : DataFrame
-        One row per disc.
+        One row per disc between such vertebrae (and S1).
     curves : DataFrame
-        One row per named curve whose end levels exist.
+        One row per named curve whose end levels the patient has; ``in_view`` tells whether the image shows both.
     scan : Mapping
         Variants, counts, ribs, patient: what holds for the scan as a whole.
     """

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_morph.phantom.primitives import Placement, corners
-from verse_morph.space import FloatArray
+from verse_morph.space import FloatArray, Grid
 
 Field = NDArray[np.float32]
 
@@ -160,6 +160,11 @@ class Lattice:
     shape: tuple[int, int, int]
     first: FloatArray
     steps: FloatArray
+
+    @classmethod
+    def of(cls, grid: Grid) -> Lattice:
+        """Voxel centres of a grid, in the world."""
+        return cls(grid.shape, np.array(grid.affine[:3, 3]), np.array(grid.affine[:3, :3].T))
 
     def box(self, bounds_mm: FloatArray, reach_mm: float) -> tuple[slice, slice, slice] | None:
         """Index box that holds all lattice points inside a box of space, or None when it is empty."""

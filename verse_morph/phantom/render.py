@@ -40,16 +40,11 @@ def render(parameters: SpineParameters, grid_or_spacing: Grid | float | Sequence
         raise InputError(f"a phantom is rendered on a grid with axes RAS, got {grid.axis_codes}; turn the result afterwards")
     structures = np.zeros(grid.shape, dtype=np.uint8)
     depth = np.full(grid.shape, FAR_MM, dtype=np.float16)
-    lattice = lattice_of(grid)
+    lattice = Lattice.of(grid)
     for bone in bones_of(parameters):
         _add(bone, lattice, structures, depth)
     _add_soft(parameters, lattice, structures)
     return PhantomCase(structures, depth, grid, parameters, truth_of(parameters, grid), name)
-
-
-def lattice_of(grid: Grid) -> Lattice:
-    """Voxel centres of a grid in the world."""
-    return Lattice(grid.shape, np.array(grid.affine[:3, 3]), np.array(grid.affine[:3, :3].T))
 
 
 def _add(bone: Bone, lattice: Lattice, structures: np.ndarray, depth: np.ndarray) -> None:

@@ -55,7 +55,7 @@ class CanalPart:
         v = (y - np.float32(self.centre_y)) / np.float32(self.half_depth)
         width = np.float32(self.half_width) * (1 + np.float32(self.taper) * np.clip(v, -1, 1)) / np.float32(1 + 0.3 * self.taper)
         u = x / width
-        power = 2.4 if self.taper else 2.1
+        power = 2.25
         level = np.maximum((np.abs(u) ** power + np.abs(v) ** power) ** (1 / power), np.float32(0.05))
         radius = np.sqrt(x * x + np.square(y - np.float32(self.centre_y)))
         out = np.where(level > 0.05, radius * (1 - level) / level, np.float32(min(self.half_width, self.half_depth)))
@@ -71,7 +71,7 @@ class CanalPart:
 def canal_part(shape: VertebraParameters) -> CanalPart:
     """The vertebral foramen of a vertebra; its front is the body's back wall."""
     region = Level(shape.level).region
-    taper = {"cervical": 0.3, "thoracic": 0.0, "lumbar": 0.3}[region]
+    taper = {"cervical": 0.35, "thoracic": 0.05, "lumbar": 0.55}[region]
     back = -shape.depth_middle / 2
     # The channel begins a little inside the body, whose back wall closes it.
     depth = shape.canal_depth + 2.0
@@ -119,7 +119,7 @@ def _lamina(shape: VertebraParameters, m: Marks, side: int) -> Step:
     along = end - start
     # The lower edge lies farther back: laminae overlap like shingles.
     across = vector(along[1], -along[0], 0) / np.hypot(along[0], along[1]) + vector(0, 0, 0.30)
-    outer = (half[0], 0.92 * half[1])
+    outer = (half[0], (0.8 if Level(shape.level).region == "lumbar" else 0.95) * half[1])
     bar = Bar(mirrored(start, side), mirrored(end, side), outer, half, mirrored(across, side), 0.75)
     return Step(bar, ARCH_BLEND_MM)
 
@@ -128,13 +128,17 @@ def _spinous(shape: VertebraParameters, m: Marks) -> list[Step]:
     level = Level(shape.level)
     drop = np.radians(shape.spinous_drop)
     direction = vector(0, -np.cos(drop), -np.sin(drop))
-    base = vector(0, m.canal_back - 1.0, m.lamina_z)
+    base = vector(0, m.canal_back - 1.0, m.lamina_z - (2.5 if level.region == "lumbar" else 0.0))
     tip = base + direction * (shape.spinous_length - 2.0)
     t, h = shape.spinous_thickness / 2, shape.spinous_height / 2
     if level.region == "lumbar":
-        steps = [Step(Bar(base, tip, (t, h), (1.15 * t, 0.92 * h), vector(1, 0, 0), 0.7, 0.2), ARCH_BLEND_MM)]
-        low = tip + vector(0, 1.5, -0.45 * h)
-        return [*steps, Step(Blob(low, (1.5 * t, 4.0, 0.6 * h)), 2.5)]
+        waist = base + 0.45 * (tip - base) + vector(0, 0, 0.5)
+        steps = [
+            Step(Bar(base, waist, (1.1 * t, h), (0.8 * t, 0.8 * h), vector(1, 0, 0), 0.7, 0.2), ARCH_BLEND_MM),
+            Step(Bar(waist, tip, (0.8 * t, 0.8 * h), (1.1 * t, 0.88 * h), vector(1, 0, 0), 0.8, 0.2), ARCH_BLEND_MM),
+        ]
+        low = tip + vector(0, 2.0, -0.5 * h)
+        return [*steps, Step(Blob(low, (1.35 * t, 4.5, 0.55 * h)), 3.0)]
     if level.region == "thoracic" and shape.spinous_drop > 20:
         root = (1.3 * t, max(h, 0.34 * shape.lamina_height))
         steps = [Step(Bar(base, tip, root, (0.85 * t, 0.62 * h), vector(1, 0, 0), 0.9), 4.0)]
@@ -159,12 +163,21 @@ def _transverse(shape: VertebraParameters, m: Marks, side: int) -> list[Step]:
         massive = shape.level in ("L5", "L6")
         root = vector(m.pedicle[0], m.back_wall - (0.25 if massive else 0.5) * shape.canal_depth, m.pedicle[2] - 1.5)
         tip = tip - vector(h * 0.6, 0, 0)
-        halves = ((6.5, h), (4.5, 0.62 * h)) if massive else ((3.6, 0.95 * h), (2.5, 0.9 * h))
-        return [Step(Bar(mirrored(root, side), mirrored(tip, side), *halves, vector(0, 1, 0), 0.9), ARCH_BLEND_MM)]
+        halves = ((7.0, h), (5.5, 0.75 * h), (4.0, 0.55 * h)) if massive else ((4.2, 0.9 * h), (2.8, 0.75 * h), (2.3, 0.95 * h))
+        # The process leaves the arch sideways and bends back and up or down towards its tip.
+        bend = root + 0.5 * (tip - root) + vector(0, 2.0, -0.8)
+        first = Bar(mirrored(root, side), mirrored(bend, side), halves[0], halves[1], vector(0, 1, 0), 0.95)
+        second = Bar(mirrored(bend, side), mirrored(tip, side), halves[1], halves[2], vector(0, 1, 0), 0.95)
+        return [Step(first, ARCH_BLEND_MM), Step(second, ARCH_BLEND_MM)]
     root = m.junction + vector(-0.5, 0, -0.5)
     tip = tip - vector(0.7 * h, 0, 0)
-    steps = [Step(Bar(mirrored(root, side), mirrored(tip, side), (4.2, 0.85 * h), (3.6, 0.8 * h), vector(0, 1, 0)), ARCH_BLEND_MM)]
-    return [*steps, Step(Blob(mirrored(tip, side), (0.85 * h, 4.4, 0.95 * h)), 2.0)]
+    steps = [Step(Bar(mirrored(root, side), mirrored(tip, side), (4.8, 1.0 * h), (4.0, 0.85 * h), vector(0, 1, 0)), 4.0)]
+    # The back of the arch narrows from the transverse processes to the spinous process like a gable.
+    edge = root + 0.35 * (tip - root) + vector(0, -1.0, -2.0)
+    foot = vector(3.0, m.canal_back - shape.lamina_thickness, m.lamina_z - 0.42 * shape.lamina_height)
+    gable = Bar(mirrored(edge, side), mirrored(foot, side), (2.4, 5.5), (2.0, 4.0), mirrored(vector(0.5, 1, 0.3), side))
+    steps.append(Step(gable, 4.0))
+    return [*steps, Step(Blob(mirrored(tip, side), (0.9 * h, 4.8, h)), 2.5)]
 
 
 def _cervical_transverse(shape: VertebraParameters, m: Marks, side: int) -> list[Step]:
@@ -206,6 +219,9 @@ def _processes(shape: VertebraParameters, m: Marks, upper: tuple[Joint, Joint] |
     for index, side in enumerate((1, -1)):
         if upper is not None:
             steps += _process(mirrored(m.junction, side), upper[index], -1, (0.9 * thick, 1.1 * thick), thick)
+            if region == "lumbar":
+                knob = upper[index].centre - upper[index].normal * (1.2 * thick) + vector(0, -2.5, -3.0)
+                steps.append(Step(Blob(knob, (3.2, 4.0, 5.0)), 2.5))
         if lower is not None:
             start = m.junction + vector(0, -1.5, m.lamina_z - m.junction[2])
             if region != "cervical":
