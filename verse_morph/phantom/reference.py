@@ -62,7 +62,8 @@ class PointRow:
     turn : (mean, sd)
         Sagittal turning angle of the line of body points here, degrees, + = lordotic.
     separation, back, up : (mean, sd)
-        Distance between the pedicle points; distance of their midpoint behind and above the body point, mm.
+        Distance between the pedicle points; distance of their midpoint behind and above the body point, mm. The points of C7 fall into two
+        groups, one in the pedicle (about 10 mm behind), one in the articular pillar (about 16 mm); the numbers span both.
     """
 
     distance: tuple[float, float]
@@ -80,7 +81,7 @@ def _points() -> dict[Level, PointRow]:
     C4 17.3 1.5   2.5 5.1  33.7 4.5   9.4 2.1   3.1 1.5
     C5 16.7 1.4   0.0 7.7  30.3 5.0   8.2 2.0   4.0 1.1
     C6 17.7 1.8   5.6 7.0  32.3 5.0   9.8 2.1   5.0 1.3
-    C7 19.6 1.6   7.6 5.6  32.0 5.0  11.5 2.5   4.0 1.8
+    C7 19.6 1.6   7.6 5.6  32.2 5.4  14.2 4.0   3.0 2.2
     T1 20.7 1.8  -0.7 4.7  29.1 3.5  10.6 1.3   5.0 1.3
     T2 21.1 1.7  -1.7 3.5  25.0 2.1  12.2 1.1   5.7 1.0
     T3 21.1 1.5  -4.9 3.4  22.6 1.5  13.4 1.3   5.7 0.9
@@ -97,7 +98,7 @@ def _points() -> dict[Level, PointRow]:
     L2 35.8 2.7   2.6 4.1  30.3 2.3  24.7 2.8   7.2 1.3
     L3 36.6 2.5   7.5 4.2  32.9 2.7  24.7 2.7   6.5 1.3
     L4 36.3 2.9  12.8 5.0  36.4 3.5  24.4 2.8   5.3 1.4
-    L5 36.7 2.7  21.4 6.2  40.8 4.8  27.3 4.5   2.8 2.2
+    L5 36.7 2.7  20.6 7.2  40.8 4.8  27.3 4.5   2.8 2.2
     """.split()
     rows = {}
     for i in range(0, len(text), 11):

@@ -98,7 +98,9 @@ def marks(shape: VertebraParameters) -> Marks:
     cervical = Level(shape.level).region == "cervical"
     junction = vector(max(x, shape.facet_x - 1) if cervical else x + 0.5, wall - 0.72 * shape.canal_depth, shape.pedicle_up - 1.0)
     lamina_z = (0.35 if cervical else 1.0) * shape.pedicle_up - (0.30 if cervical else 0.46) * shape.lamina_height
-    return Marks(wall, wall - shape.canal_depth, vector(x, -shape.pedicle_back, shape.pedicle_up), width / 2, junction, lamina_z)
+    # The annotated point may lie behind the pedicle proper, which ends at the arch.
+    y = float(np.clip(-shape.pedicle_back, wall - 0.65 * shape.canal_depth, wall + 2.0))
+    return Marks(wall, wall - shape.canal_depth, vector(x, y, shape.pedicle_up), width / 2, junction, lamina_z)
 
 
 def _pedicle(shape: VertebraParameters, m: Marks, side: int) -> Step:
