@@ -8,13 +8,14 @@ import pytest
 
 from verse_morph.anatomy import Level
 from verse_morph.phantom import solids
-from verse_morph.phantom.paint import PatchOptions, paint_patch, signed_depth
+from verse_morph.phantom.paint import DeformationRange, PatchOptions, paint_patch
+from verse_morph.phantom.warp import signed_depth
 from verse_morph.space import canonical
 
+RIGID = DeformationRange(rotation_deg=0, shear=0, bend_mm=0, scale=(1, 1), stretch=0, mirror=0)
 STILL = PatchOptions(
-    shape=(64, 64, 64), rotation_deg=0, shear=0, bend_mm=0, scale=(1, 1), stretch=0, mirror=0, noise_sd_hu=(1, 1.001),
-    thickness_mm=1, extra_bone=0, foreign=0, cut=0,
-)  # fmt: skip
+    shape=(64, 64, 64), deformation=RIGID, noise_sd_hu=(1, 1.001), thickness_mm=1, extra_bone=0, foreign=0, cut=0
+)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def test_what_lies_beyond_the_map_is_out_of_view(lumbar):
 def test_mirroring_swaps_paired_bones():
     labels = np.zeros((40, 40, 40), dtype=np.uint8)
     labels[5:12, 15:25, 15:25] = 42  # rib_left_2 lies on the left: low first index
-    options = replace(STILL, shape=(40, 40, 40), mirror=1.0)
+    options = replace(STILL, shape=(40, 40, 40), deformation=replace(RIGID, mirror=1.0))
     _, out = paint_patch(labels, 1.0, np.random.default_rng(0), options)
     assert set(np.unique(out)) == {0, 62}
     assert np.argwhere(out == 62)[:, 0].mean() > 25

@@ -66,6 +66,19 @@ def linear_matrix(knots: NDArray, at: NDArray) -> NDArray[np.float64]:
     return matrix
 
 
+def between_knots(volume: NDArray, axis: int, step: float, n: int, start: int = 0) -> NDArray:
+    """Linear interpolation along one axis at n places, ``step`` knots apart, from the ``start``-th place on."""
+    place = np.minimum((start + np.arange(n)) * step, volume.shape[axis] - 1)
+    low = np.minimum(place.astype(int), max(volume.shape[axis] - 2, 0))
+    share = (place - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(volume.ndim)])
+    out = volume.take(low, axis=axis)
+    above = volume.take(np.minimum(low + 1, volume.shape[axis] - 1), axis=axis)
+    above -= out
+    above *= share
+    out += above
+    return out
+
+
 def spline_matrix(n: int, distance: float) -> NDArray[np.float32]:
     """Matrix (n, knots) of cubic B-splines whose knots lie ``distance`` samples apart and reach beyond both ends."""
     count = int(np.ceil((n - 1) / distance)) + 3
@@ -74,7 +87,9 @@ def spline_matrix(n: int, distance: float) -> NDArray[np.float32]:
     return np.where(u < 1, near, np.clip(2 - u, 0, None) ** 3 / 6).astype(np.float32)
 
 
-def smooth_field(shape: Sequence[int], distance: float | Sequence[float], rng: np.random.Generator) -> FloatVolume:
+def smooth_field(
+    shape: Sequence[int], distance: float | Sequence[float] | NDArray, rng: np.random.Generator
+) -> FloatVolume:
     """A smooth random volume of mean 0 and about unit SD, made of B-splines on coarse knots.
 
     Parameters
@@ -90,7 +105,7 @@ def smooth_field(shape: Sequence[int], distance: float | Sequence[float], rng: n
     return apply_axes(knots, matrices)
 
 
-def coloured_noise(shape: Sequence[int], sigmas: Sequence[float], rng: np.random.Generator) -> FloatVolume:
+def coloured_noise(shape: Sequence[int], sigmas: Sequence[float] | NDArray, rng: np.random.Generator) -> FloatVolume:
     """White noise blurred by Gaussians (sigmas in samples) and brought back to unit SD."""
     matrices = [gauss_matrix(n, s) for n, s in zip(shape, sigmas, strict=True)]
     gain = np.prod([np.sqrt((m[len(m) // 2] ** 2).sum()) for m in matrices])

@@ -6,7 +6,7 @@ shape, realistic or not, takes a real scan for one more of them. Array axes run 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,12 @@ from verse_morph.phantom.fields import (
     smooth_field,
     spline_matrix,
 )
+from verse_morph.phantom.labelmap import MapOptions, from_labelmap
+from verse_morph.phantom.warp import DeformationRange, draw_deformation, signed_depth
+
+__all__ = ["DeformationRange", "MapOptions", "PatchOptions", "from_labelmap", "paint_patch"]
 
 AIR_HU, METAL_HU = -1024.0, 3071.0
-# Label numbers of this project's full maps that stand for the other side after mirroring.
-_SIDED = {30: 31, 32: 33, 90: 91} | {left: left + 20 for left in range(41, 54)}
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,7 @@ class PatchOptions:
         Of the patch that is made.
     spacing_mm : float
         Of the patch that is made, the same along all axes.
-    rotation_deg, shear, bend_mm : float
-        Largest angle about each axis, largest shear, SD of the smooth displacement.
-    scale : 2 floats
-        Smallest and largest magnification.
-    stretch : float
-        Share by which each axis may differ from it.
-    mirror : float
-        Probability of left and right being swapped; labels of paired bones are swapped with them.
+    deformation : DeformationRange
     noise_sd_hu : 2 floats
         Smallest and largest noise, drawn evenly on a logarithmic scale.
     thickness_mm : float
@@ -57,12 +52,7 @@ class PatchOptions:
 
     shape: tuple[int, int, int] = (96, 96, 96)
     spacing_mm: float = 1.0
-    rotation_deg: float = 15.0
-    shear: float = 0.08
-    scale: tuple[float, float] = (0.8, 1.25)
-    stretch: float = 0.1
-    bend_mm: float = 2.0
-    mirror: float = 0.5
+    deformation: DeformationRange = field(default_factory=DeformationRange)
     noise_sd_hu: tuple[float, float] = (8.0, 250.0)
     thickness_mm: float = 5.0
     extra_bone: float = 0.7
@@ -105,8 +95,8 @@ def paint_patch(
     """
     options = options or PatchOptions()
     middle = [(n - 1) / 2 for n in labels_patch.shape] if centre is None else centre
-    source = _Source(labels_patch, np.broadcast_to(np.asarray(spacing, dtype=float), 3), np.asarray(middle))
-    labels, depth, seen = _deformed(source, rng, options)
+    sizes = np.broadcast_to(np.asarray(spacing, dtype=float), 3)
+    labels, depth, seen = _deformed(labels_patch, sizes, np.asarray(middle), rng, options)
     hu = _soft_tissue(depth, rng)
     hu = _bone(hu, depth, labels, rng)
     if rng.random() < options.extra_bone:
@@ -121,66 +111,24 @@ def paint_patch(
 # --- shape --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """A label map, its voxel size (3,) in mm, and the voxel (3,) that becomes the middle of the patch."""
-
-    labels: NDArray
-    spacing_mm: NDArray
-    centre: NDArray
-
-
 def _deformed(
-    source: _Source, rng: np.random.Generator, options: PatchOptions
+    labels: NDArray, spacing: NDArray, centre: NDArray, rng: np.random.Generator, options: PatchOptions
 ) -> tuple[NDArray[np.uint8], FloatVolume, NDArray[np.bool_]]:
     """Labels after a random deformation, the signed depth below their surfaces in mm, and what is in view."""
-    from scipy.ndimage import map_coordinates, maximum_filter
+    from scipy.ndimage import maximum_filter
 
-    matrix, mirrored = _random_affine(rng, options)
-    places = _source_places(source, matrix, rng, options)
+    own = (options.spacing_mm,) * 3
+    deformation = draw_deformation(options.shape, own, rng, options.deformation)
+    places = deformation.places(spacing, centre)
     # Beyond the border the map goes on as it ends: a cut vertebra must not get a cortical lid.
-    labels = np.ascontiguousarray(source.labels, dtype=np.uint8)
-    warped = map_coordinates(labels, places, order=0, mode="nearest", prefilter=False)
+    warped, seen = deformation.sample(np.ascontiguousarray(labels, dtype=np.uint8), places)
     warped = _joined(options.fused)[warped]
-    seen = np.ones(options.shape, dtype=bool)
-    for place, n in zip(places, labels.shape, strict=True):
-        seen &= (place >= -0.5) & (place <= n - 0.5)
-    if mirrored:
-        warped = _other_side()[warped]
-    depth = signed_depth(warped, (options.spacing_mm,) * 3)
+    depth = signed_depth(warped, own)
     # Nearest neighbours leave stairs of the source's voxel size; a smoothed distance does not.
-    sigma = max(0.5, 0.5 * float(source.spacing_mm.max()) / options.spacing_mm)
+    sigma = max(0.5, 0.5 * float(spacing.max()) / options.spacing_mm)
     depth = apply_axes(depth, [gauss_matrix(n, sigma) for n in options.shape])
-    solid = depth > 0
-    out = np.where(solid, np.where(warped > 0, warped, maximum_filter(warped, 3)), 0).astype(np.uint8)
+    out = np.where(depth > 0, np.where(warped > 0, warped, maximum_filter(warped, 3)), 0).astype(np.uint8)
     return out, depth, seen
-
-
-def _random_affine(rng: np.random.Generator, options: PatchOptions) -> tuple[NDArray, bool]:
-    """Matrix from offsets in the patch to offsets in the source, both in mm, and whether it mirrors."""
-    from scipy.spatial.transform import Rotation
-
-    turn = Rotation.from_euler("xyz", rng.uniform(-1, 1, 3) * options.rotation_deg, degrees=True).as_matrix()
-    low, high = np.log(options.scale)
-    scale = np.exp(rng.uniform(low, high) + rng.uniform(-1, 1, 3) * options.stretch)
-    shear = np.eye(3) + np.triu(rng.uniform(-options.shear, options.shear, (3, 3)), 1)
-    mirrored = bool(rng.random() < options.mirror)
-    flip = np.diag([-1.0 if mirrored else 1.0, 1.0, 1.0])
-    return flip @ turn @ shear @ np.diag(1 / scale), mirrored
-
-
-def _source_places(source: _Source, matrix: NDArray, rng: np.random.Generator, options: PatchOptions) -> FloatVolume:
-    """Source voxel (3, i, j, k) of every voxel of the patch: affine and smooth random displacement."""
-    axes = [(np.arange(n) - (n - 1) / 2) * options.spacing_mm for n in options.shape]
-    offsets = np.ix_(*axes)
-    knot = rng.uniform(14, 40) / options.spacing_mm
-    places = np.empty((3, *options.shape), dtype=np.float32)
-    for axis in range(3):
-        shift = smooth_field(options.shape, knot, rng) * np.float32(rng.uniform(0, 1.5) * options.bend_mm)
-        straight = [(matrix[axis, i] * offsets[i]).astype(np.float32) for i in range(3)]
-        moved = straight[0] + straight[1] + straight[2] + shift
-        places[axis] = moved / np.float32(source.spacing_mm[axis]) + np.float32(source.centre[axis])
-    return places
 
 
 def _joined(fused: tuple[tuple[int, int], ...]) -> NDArray[np.uint8]:
@@ -188,34 +136,6 @@ def _joined(fused: tuple[tuple[int, int], ...]) -> NDArray[np.uint8]:
     for part, whole in fused:
         table[part] = whole
     return table
-
-
-def _other_side() -> NDArray[np.uint8]:
-    table = np.arange(256, dtype=np.uint8)
-    for left, right in _SIDED.items():
-        table[left], table[right] = right, left
-    return table
-
-
-def signed_depth(labels: NDArray[np.uint8], spacing_mm: tuple[float, float, float]) -> FloatVolume:
-    """Distance of voxel centres to the nearest face between different labels, + inside labels, - outside, mm.
-
-    Parameters
-    ----------
-    labels : array (i, j, k) of uint8
-        255 must be free.
-    spacing_mm : 3 floats
-    """
-    import edt
-
-    # Background as a label of its own: one pass for both sides.
-    outside = labels == 0
-    every = np.where(outside, np.uint8(255), labels)
-    distance = edt.edt(np.ascontiguousarray(every), anisotropy=spacing_mm, black_border=False, parallel=1)
-    # Distances run between voxel centres; the face lies half a voxel before. Without any face they are infinite.
-    half = np.float32(0.5 * min(spacing_mm))
-    distance = np.clip(distance - half, 0, 60).astype(np.float32)
-    return np.where(outside, -distance, distance)
 
 
 # --- tissue -------------------------------------------------------------------------------------------------------
