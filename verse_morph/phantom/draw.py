@@ -10,9 +10,17 @@ from verse_morph.anatomy import Level
 from verse_morph.phantom import reference as ref
 from verse_morph.phantom.align import aligned
 from verse_morph.phantom.check import check_options
-from verse_morph.phantom.parameters import PhantomOptions, RibParameters, SacrumParameters, SpineParameters, Variants, VertebraParameters
+from verse_morph.phantom.parameters import (
+    PhantomOptions,
+    RibParameters,
+    SacrumParameters,
+    SpineParameters,
+    Variants,
+    VertebraParameters,
+)
+from verse_morph.phantom.neck import ring_on_dens
 from verse_morph.phantom.pathology import fractured, half_formed
-from verse_morph.phantom.pose import Chain, as_point, as_rows, frame_at, place, rim_tilts
+from verse_morph.phantom.pose import Chain, as_point, as_rows, frame_at, rim_tilts
 from verse_morph.space import FloatArray
 
 MEAN_HEIGHT_CM = {"F": (163.0, 6.5), "M": (176.0, 7.0)}
@@ -48,6 +56,7 @@ def draw_parameters(rng: np.random.Generator, options: PhantomOptions | None = N
             shapes[index] = changed
     chain = _settled(chain, shapes, before)
     vertebrae = aligned(chain, shapes, options.alignment)
+    vertebrae = (ring_on_dens(vertebrae[0], vertebrae[1]), *vertebrae[1:])
     sacrum = _sacrum(rng, vertebrae[-1], size, options.variants)
     ribs = _ribs(rng, levels, size, options.variants)
     width, depth = 252 * np.exp(0.06 * size + 0.05 * rng.normal()), 178 * np.exp(0.05 * size + 0.07 * rng.normal())
@@ -148,7 +157,10 @@ def _shape(level: Level, factors: tuple[float, ...], stretch: float, points: tup
     depth = waist[1] * (body.depth_superior + body.depth_inferior) / 2
     dish = ref.CONCAVITY[level.region]
     separation, back, up = (p[0] + p[1] * v for p, v in zip((row.separation, row.back, row.up), points, strict=True))
-    canal = arch.canal_width * (0.6 + 0.4 * wide) * separation / row.separation[0]
+    rise = ref.BODY_POINT_UP.get(level, 0.0)
+    # In the neck the spread of the pedicle points is the annotators', not the canal's.
+    spread = 1.0 if level.region == "cervical" else separation / row.separation[0]
+    canal = arch.canal_width * (0.6 + 0.4 * wide) * spread
     return VertebraParameters(
         level=str(level),
         width_superior=body.width_superior * scale,
@@ -164,11 +176,11 @@ def _shape(level: Level, factors: tuple[float, ...], stretch: float, points: tup
         concavity_inferior=dish[1] * wide,
         back_concavity={"cervical": 0.3, "thoracic": 2.0, "lumbar": 1.2}[level.region] * (0.3 if level in (Level.L5, Level.L6) else 1.0),
         uncus=3.5 if level in (Level.C3, Level.C4, Level.C5, Level.C6, Level.C7) else 0.0,
-        canal_width=float(np.clip(canal, 0.6 * separation, separation - 4.5)),
+        canal_width=float(canal if level.region == "cervical" else np.clip(canal, 0.6 * separation, separation - 4.5)),
         canal_depth=arch.canal_depth * (0.7 + 0.3 * wide),
         pedicle_separation=separation,
         pedicle_back=back,
-        pedicle_up=up,
+        pedicle_up=up + rise,
         pedicle_height=arch.pedicle_height * wide,
         pedicle_angle=arch.pedicle_angle,
         lamina_height=arch.lamina_height * stretch,
@@ -177,13 +189,14 @@ def _shape(level: Level, factors: tuple[float, ...], stretch: float, points: tup
         spinous_drop=arch.spinous_drop,
         spinous_height=arch.spinous_height * stretch,
         spinous_thickness=arch.spinous_thickness,
-        transverse_half_span=arch.transverse_half_span * long,
+        transverse_half_span=(38.0 if level is Level.C1 else arch.transverse_half_span) * long,
         transverse_back=arch.transverse_back * wide,
         transverse_up=arch.transverse_up,
         transverse_height=arch.transverse_height,
         facet_x=arch.facet_x * (0.5 + 0.5 * wide),
         facet_share=arch.facet_share,
         facet_z=arch.facet_z,
+        body_point=(0.0, 0.0, rise),
     )
 
 
@@ -238,7 +251,7 @@ def _sacrum(rng: np.random.Generator, last: VertebraParameters, size: float, var
         width=last.width_inferior * 1.03,
         depth=last.depth_inferior * 0.98,
         length=float((106 + 6 * long) * scale),
-        half_span=57.0 * scale,
+        half_span=60.0 * scale,
         curve_deg=float(np.clip(curve, 20, 60)),
         centre_mm=as_point(centre),
         rotation=as_rows(rotation),

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from verse_morph.anatomy import Level
-from verse_morph.phantom import reference as ref
 from verse_morph.phantom.body import BodyPart
 from verse_morph.phantom.implicit import Bar, Bone, Lattice, Step
+from verse_morph.phantom.neck import atlas_bone, axial_joints, axis_bone, skull_base
 from verse_morph.phantom.parameters import SpineParameters, VertebraParameters
 from verse_morph.phantom.pathology import osteophyte_steps
+from verse_morph.phantom.pelvis import pelvis_bones
 from verse_morph.phantom.primitives import Placement
-from verse_morph.phantom.vertebra import Joint, canal_part, vector, vertebra_bone
+from verse_morph.phantom.ribs import rib_bones
+from verse_morph.phantom.sacrum import sacral_shape, sacrum_bones
+from verse_morph.phantom.transition import transitional_steps
+from verse_morph.phantom.vertebra import Joint, vector, vertebra_bone
 from verse_morph.space import FloatArray
 
 # Direction from the lower to the upper vertebra's process at a right facet joint, by kind of joint.
@@ -60,60 +64,48 @@ def joints_between(upper: VertebraParameters, lower: VertebraParameters, last_th
     return joints[0], joints[1]
 
 
-def _own(joints: tuple[Joint, Joint] | None, place: Placement) -> tuple[Joint, Joint] | None:
-    if joints is None:
-        return None
+def _own(joints: tuple[Joint, Joint], place: Placement) -> tuple[Joint, Joint]:
     right, left = (Joint(place.to_own(j.centre), place.rotation.T @ j.normal, j.half_height, j.half_width) for j in joints)
     return right, left
 
 
-def sacral_shape(parameters: SpineParameters) -> VertebraParameters:
-    """S1 seen as a vertebra: what the last disc and the last facet joints need of it."""
-    s, last = parameters.sacrum, parameters.vertebrae[-1]
-    rotation = np.array(s.rotation)
-    height = 20.0
-    centre = np.array(s.centre_mm) - rotation[:, 2] * height / 2
-    from dataclasses import replace
-
-    return replace(
-        last,
-        level=last.level,
-        width_superior=s.width,
-        depth_superior=s.depth,
-        width_middle=s.width * 0.9,
-        depth_middle=s.depth * 0.95,
-        height_front=height,
-        height_back=height,
-        right_minus_left=0.0,
-        concavity_superior=0.5,
-        centre_mm=(float(centre[0]), float(centre[1]), float(centre[2])),
-        rotation=s.rotation,
-    )
-
-
 def vertebra_bones(parameters: SpineParameters) -> dict[Level, Bone]:
-    """Every vertebra that the patient has, head to foot (the neck's first two are not among them)."""
-    shapes = [v for v in parameters.vertebrae if v.level not in ("C1", "C2")]
+    """Every vertebra that the patient has, head to foot."""
     last_thoracic = max(level for level in parameters.levels if level.region == "thoracic")
+    pathology = parameters.options.pathology
     chain = [*parameters.vertebrae, sacral_shape(parameters)]
-    links = {
-        upper.level: joints_between(upper, lower, Level(upper.level) is last_thoracic)
-        for upper, lower in zip(chain[:-1], chain[1:], strict=True)
-        if upper.level != "C1"
-    }
-    above = {lower.level: upper.level for upper, lower in zip(chain[:-2], chain[1:-1], strict=True)}
+    links = [axial_joints(chain[1])]
+    links += [joints_between(a, b, Level(a.level) is last_thoracic) for a, b in zip(chain[1:-1], chain[2:], strict=True)]
     bones = {}
-    for shape in shapes:
-        upper = _own(links.get(above[shape.level]), shape.placement)
-        lower = _own(links.get(shape.level), shape.placement)
-        extra = osteophyte_steps(shape, parameters.options.pathology)
-        bones[Level(shape.level)] = vertebra_bone(shape, upper, lower, parameters.options.pathology, extra)
+    for index, shape in enumerate(parameters.vertebrae):
+        lower = _own(links[index], shape.placement)
+        upper = _own(links[index - 1], shape.placement) if index else None
+        if upper is None:
+            bones[Level.C1] = atlas_bone(shape, lower)
+        elif shape.level == "C2":
+            bones[Level.C2] = axis_bone(shape, upper, lower, pathology)
+        else:
+            extra = osteophyte_steps(shape, pathology)
+            if index + 1 == len(parameters.vertebrae):
+                extra += transitional_steps(parameters)[0]
+            bones[Level(shape.level)] = vertebra_bone(shape, upper, lower, pathology, extra)
     return bones
 
 
 def bones_of(parameters: SpineParameters) -> list[Bone]:
-    """All bones of the patient."""
-    return list(vertebra_bones(parameters).values())
+    """All bones of the patient that were asked for."""
+    options = parameters.options
+    bones = [bone for level, bone in vertebra_bones(parameters).items() if options.neck or level.region != "cervical" or level is Level.C7]
+    last, sacral = parameters.vertebrae[-1], sacral_shape(parameters)
+    joints = _own(joints_between(last, sacral, False), sacral.placement)
+    bones += sacrum_bones(parameters, joints, transitional_steps(parameters)[1])
+    if options.neck:
+        bones.append(skull_base(parameters["C1"]))
+    if options.ribs:
+        bones += rib_bones(parameters)
+    if options.pelvis:
+        bones += pelvis_bones(parameters)
+    return bones
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,11 +147,8 @@ def thecal_sac(parameters: SpineParameters) -> Bone:
 
     points, halves = [], []
     for shape in [*parameters.vertebrae, sacral_shape(parameters)]:
-        part = canal_part(shape)
-        z = 0.0
-        points.append(shape.placement.to_world(vector(0, -shape.depth_middle / 2 - shape.canal_depth / 2, z)))
+        points.append(shape.placement.to_world(vector(0, -shape.depth_middle / 2 - shape.canal_depth / 2, 0)))
         halves.append((0.5 * shape.canal_width - 3.0, 0.5 * shape.canal_depth - 2.0))
-        del part
     steps = [
         Step(Bar(a, b, half_a, half_b, vector(1, 0, 0), 0.95, 0.8), 1.0)
         for a, b, half_a, half_b in zip(points[:-1], points[1:], halves[:-1], halves[1:], strict=True)
@@ -167,4 +156,4 @@ def thecal_sac(parameters: SpineParameters) -> Bone:
     return Bone(CANAL, Placement(), tuple(steps))
 
 
-__all__ = ["Disc", "bones_of", "discs_of", "joints_between", "ref", "thecal_sac", "vertebra_bones"]
+__all__ = ["Disc", "bones_of", "discs_of", "joints_between", "sacral_shape", "thecal_sac", "vertebra_bones"]

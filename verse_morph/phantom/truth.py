@@ -186,8 +186,8 @@ def _row(parameters: SpineParameters, index: int, bone: Bone, volume: float, in_
         row |= dict(zip(("body_x_mm", "body_y_mm", "body_z_mm"), map(float, shape.placement.to_world(centre)), strict=True))
         row["body_volume_cm3"] = size / 1000
         row |= _body_values(parameters, index, body)
+        row |= canal_size(bone, shape)
     row["vertebra_volume_cm3"] = volume / 1000
-    row |= canal_size(bone, shape)
     row |= points_of(shape)
     row |= {"in_view": in_view, "body_in_view": body_in_view, "flags": _flags(in_view, body_in_view)}
     return row

@@ -96,6 +96,8 @@ def marks(shape: VertebraParameters) -> Marks:
     x = shape.pedicle_separation / 2
     width = max(shape.pedicle_separation - shape.canal_width, 4.0)
     cervical = Level(shape.level).region == "cervical"
+    if cervical:
+        width, x = 5.4, shape.canal_width / 2 + 2.7
     junction = vector(max(x, shape.facet_x - 1) if cervical else x + 0.5, wall - 0.72 * shape.canal_depth, shape.pedicle_up - 1.0)
     lamina_z = (0.35 if cervical else 1.0) * shape.pedicle_up - (0.30 if cervical else 0.46) * shape.lamina_height
     # The annotated point may lie behind the pedicle proper, which ends at the arch.
@@ -197,7 +199,7 @@ def _cervical_transverse(shape: VertebraParameters, m: Marks, side: int) -> list
     return [*steps, Step(hole, 1.0, cut=True)]
 
 
-def _process(start: FloatArray, joint: Joint, away: int, root_half: tuple[float, float], thick: float) -> list[Step]:
+def articular_process(start: FloatArray, joint: Joint, away: int, root_half: tuple[float, float], thick: float) -> list[Step]:
     """An articular process: a rod from the arch to the joint and a plate in front of it, both cut by the joint's plane.
 
     ``away`` is -1 for the process below the joint (superior process of the lower vertebra), +1 for the one above.
@@ -220,7 +222,7 @@ def _processes(shape: VertebraParameters, m: Marks, upper: tuple[Joint, Joint] |
     steps: list[Step] = []
     for index, side in enumerate((1, -1)):
         if upper is not None:
-            steps += _process(mirrored(m.junction, side), upper[index], -1, (0.9 * thick, 1.1 * thick), thick)
+            steps += articular_process(mirrored(m.junction, side), upper[index], -1, (0.9 * thick, 1.1 * thick), thick)
             if region == "lumbar":
                 knob = upper[index].centre - upper[index].normal * (1.2 * thick) + vector(0, -2.5, -3.0)
                 steps.append(Step(Blob(knob, (3.2, 4.0, 5.0)), 2.5))
@@ -228,7 +230,7 @@ def _processes(shape: VertebraParameters, m: Marks, upper: tuple[Joint, Joint] |
             start = m.junction + vector(0, -1.5, m.lamina_z - m.junction[2])
             if region != "cervical":
                 start = vector(0.72 * m.junction[0], m.canal_back - 0.15 * shape.lamina_thickness, m.lamina_z - 2.0)
-            steps += _process(mirrored(start, side), lower[index], 1, (0.8 * thick, 1.1 * thick), thick)
+            steps += articular_process(mirrored(start, side), lower[index], 1, (0.8 * thick, 1.1 * thick), thick)
     return steps
 
 
