@@ -86,12 +86,12 @@ def from_labelmap(
     The shapes are real as far as the mask is; intensities and everything but bone are invented.
     """
     options = options or MapOptions()
-    numbers, values = _renumbered(labels)
+    numbers, values, swap = _renumbered(labels)
     array, grid = canonical(labels.labels, labels.grid)
     source = numbers[array]
     scanner = options.scanner or draw_scanner(rng)
     target, deformation = _target(grid, scanner, rng, options)
-    structures = _sampled(source, grid, deformation)
+    structures = _sampled(source, grid, deformation, swap)
     if options.neighbours:
         # Half the resolution is enough to find the ends of the column.
         half = np.ascontiguousarray(structures[::2, ::2, ::2])
@@ -112,21 +112,35 @@ def _vertebrae(structures: NDArray[np.uint8]) -> tuple[int, ...]:
     return tuple(value for value in VERSE.levels if present[value])
 
 
-def _renumbered(labels: LabelMap) -> tuple[NDArray[np.uint8], NDArray]:
-    """Tables from the map's numbers to the simulation's (VerSe for vertebrae), and back."""
-    found = labels.values()
+def _renumbered(labels: LabelMap) -> tuple[NDArray[np.uint8], NDArray, NDArray[np.uint8]]:
+    """Tables from the map's numbers to the simulation's (VerSe for vertebrae), back, and to the other side."""
+    found, scheme = labels.values(), labels.scheme
     if not labels.levels():
-        raise InputError(f"the mask {labels.name} holds no vertebra of scheme {labels.scheme.name}; it has {found}")
-    others = [value for value in found if value not in labels.scheme.levels]
-    if len(others) > UNLABELLED - FIRST_OTHER:
+        raise InputError(f"the mask {labels.name} holds no vertebra of scheme {scheme.name}; it has {found}")
+    twins = {value: _twin(scheme, value) for value in found if value not in scheme.levels}
+    others = sorted(twins.keys() | set(twins.values()))
+    if len(others) > UNLABELLED - 3 - FIRST_OTHER:
         raise InputError(f"the mask {labels.name} holds {len(others)} other structures; at most 60 can be painted")
-    forward = np.zeros(max(found) + 1, dtype=np.uint8)
+    forward = np.zeros(max(*found, *others, 0) + 1, dtype=np.uint8)
     back = np.zeros(256, dtype=labels.labels.dtype)
-    for value in found:
-        forward[value] = _number(labels.scheme, value, FIRST_OTHER + others.index(value) if value in others else 0)
+    for value in sorted({*found, *others}):
+        forward[value] = _number(scheme, value, FIRST_OTHER + others.index(value) if value in others else 0)
         # Where two structures are one bone the first one's number stands for both.
         back[forward[value]] = back[forward[value]] or value
-    return forward, back
+    swap = np.arange(256, dtype=np.uint8)
+    for value, twin in twins.items():
+        swap[forward[value]], swap[forward[twin]] = forward[twin], forward[value]
+    return forward, back, swap
+
+
+def _twin(scheme: LabelScheme, value: int) -> int:
+    """The number of the same structure on the other side, or its own."""
+    name = scheme.others.get(value, "")
+    for one, other in (("left", "right"), ("right", "left")):
+        if one in name:
+            wanted = name.replace(one, other)
+            return next((v for v, n in scheme.others.items() if n == wanted), value)
+    return value
 
 
 def _number(scheme: LabelScheme, value: int, other: int) -> int:
@@ -161,14 +175,16 @@ def _target(
     return target, draw_deformation(target.shape, _sizes(target), rng, options.deformation)
 
 
-def _sampled(source: NDArray[np.uint8], grid: Grid, deformation: Deformation) -> NDArray[np.uint8]:
+def _sampled(
+    source: NDArray[np.uint8], grid: Grid, deformation: Deformation, swap: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
     """The deformed labels, slab by slab; beyond the source there is nothing."""
     source = np.ascontiguousarray(source)
     centre = (np.array(source.shape) - 1) / 2
     out = np.empty(deformation.shape, dtype=np.uint8)
     for start in range(0, out.shape[2], SLAB):
         part = slice(start, min(start + SLAB, out.shape[2]))
-        warped, _ = deformation.sample(source, deformation.places(grid.spacing_mm, centre, part))
+        warped, _ = deformation.sample(source, deformation.places(grid.spacing_mm, centre, part), swap)
         out[:, :, part] = warped
     return out
 

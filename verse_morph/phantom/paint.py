@@ -22,7 +22,7 @@ from verse_morph.phantom.fields import (
     spline_matrix,
 )
 from verse_morph.phantom.labelmap import MapOptions, from_labelmap
-from verse_morph.phantom.warp import DeformationRange, draw_deformation, signed_depth
+from verse_morph.phantom.warp import DeformationRange, draw_deformation, other_side, signed_depth
 
 __all__ = ["DeformationRange", "MapOptions", "PatchOptions", "from_labelmap", "paint_patch"]
 
@@ -121,7 +121,7 @@ def _deformed(
     deformation = draw_deformation(options.shape, own, rng, options.deformation)
     places = deformation.places(spacing, centre)
     # Beyond the border the map goes on as it ends: a cut vertebra must not get a cortical lid.
-    warped, seen = deformation.sample(np.ascontiguousarray(labels, dtype=np.uint8), places)
+    warped, seen = deformation.sample(np.ascontiguousarray(labels, dtype=np.uint8), places, other_side())
     warped = _joined(options.fused)[warped]
     depth = signed_depth(warped, own)
     # Nearest neighbours leave stairs of the source's voxel size; a smoothed distance does not.

@@ -82,15 +82,25 @@ class Deformation:
             places[axis] = moved / np.float32(source_spacing_mm[axis]) + np.float32(source_centre[axis])
         return places
 
-    def sample(self, labels: NDArray[np.uint8], places: FloatVolume) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Labels at places, going on beyond the border as they end there, and whether a place lies in the source."""
+    def sample(
+        self, labels: NDArray[np.uint8], places: FloatVolume, other_side: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Labels at places, going on beyond the border as they end there, and whether a place lies in the source.
+
+        Parameters
+        ----------
+        labels : array (i, j, k) of uint8
+        places : array (3, i, j, k)
+        other_side : array (256,) of uint8
+            What each label becomes when the deformation mirrors.
+        """
         from scipy.ndimage import map_coordinates
 
         warped = map_coordinates(labels, places, order=0, mode="nearest", prefilter=False)
         seen = np.ones(warped.shape, dtype=bool)
         for place, n in zip(places, labels.shape, strict=True):
             seen &= (place >= -0.5) & (place <= n - 0.5)
-        return (_other_side()[warped] if self.mirrored else warped), seen
+        return (other_side[warped] if self.mirrored else warped), seen
 
 
 def draw_deformation(
@@ -118,7 +128,8 @@ def draw_deformation(
     return Deformation(shape, spacing_mm, matrix, mirrored, (shifts[0], shifts[1], shifts[2]), knot_mm)
 
 
-def _other_side() -> NDArray[np.uint8]:
+def other_side() -> NDArray[np.uint8]:
+    """What each label (256,) of this project's full maps becomes when left and right are swapped."""
     table = np.arange(256, dtype=np.uint8)
     for left, right in _SIDED.items():
         table[left], table[right] = right, left
