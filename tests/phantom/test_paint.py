@@ -116,10 +116,10 @@ def test_signed_depth_of_a_slab():
 
 
 @pytest.mark.slow
-def test_a_patch_takes_a_quarter_of_a_second(lumbar):
+def test_a_patch_takes_a_quarter_of_a_second_of_one_core(lumbar):
     rng, taken = np.random.default_rng(0), []
     for _ in range(10):
-        start = time.perf_counter()
+        start = time.process_time()
         paint_patch(lumbar, 1.0, rng)
-        taken.append(time.perf_counter() - start)
+        taken.append(time.process_time() - start)
     assert min(taken) < 0.25

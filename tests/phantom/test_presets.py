@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from verse_morph.errors import InputError
-from verse_morph.phantom.presets import PRESETS, draw_preset, draw_scanner, preset
+from verse_morph.phantom.presets import PRESETS, draw_preset, draw_scanner, preset, preset_table
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -30,3 +30,11 @@ def test_vendors_come_as_often_as_in_the_paper():
     for name, count in (("philips", 146), ("siemens", 103), ("ge", 20), ("toshiba", 20), ("glocker", 30)):
         assert drawn[name] / 4000 == pytest.approx(count / 319, abs=0.03)
     assert set(drawn) == {"philips", "siemens", "ge", "toshiba", "glocker"}
+
+
+def test_the_table_shows_what_the_presets_are():
+    table = preset_table().set_index("preset")
+    assert list(table.index) == list(PRESETS)
+    for name in PRESETS:
+        for column in table.columns.drop("series_in_paper"):
+            assert table.loc[name, column] == getattr(preset(name), column)

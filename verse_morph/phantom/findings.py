@@ -86,7 +86,7 @@ def _instrumentation(
             pedicle = _pedicle(structures, spacing, mark, side)
             if pedicle is None:
                 continue
-            aim = mark.body_mm + mark.radius_mm * np.array([side * 0.35, 0.2, 0.0])
+            aim = mark.body_mm + mark.radius_mm * np.array([side * 0.65, 0.25, 0.0])
             way = (aim - pedicle) / np.linalg.norm(aim - pedicle)
             head, tip = pedicle - 19 * way, aim + 4 * way
             _rod(hu, spacing, head, tip, SHAFT_MM)

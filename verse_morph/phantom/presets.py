@@ -8,11 +8,15 @@ different enough that a program which depends on the scanner shows it.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from verse_morph.errors import InputError
 from verse_morph.phantom.ct import ScannerParameters
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # name: kVp, PSF FWHM mm, slice axis, thickness mm, distance mm, edge gain, edge sigma mm, noise SD HU, noise peak 1/mm,
 # streak share, HU scale, HU offset, series in the paper's Table 1
@@ -68,6 +72,14 @@ def preset(name: str) -> ScannerParameters:
         slice_axis=int(numbers.pop("slice_axis")),
         **numbers,
     )
+
+
+def preset_table() -> pd.DataFrame:
+    """All presets, one row each; ``series_in_paper`` is how often the vendor is drawn by default."""
+    import pandas as pd
+
+    table = pd.DataFrame.from_dict(_TABLE, orient="index", columns=[*_FIELDS, "series_in_paper"])
+    return table.rename_axis("preset").reset_index().astype({"slice_axis": int, "series_in_paper": int})
 
 
 def draw_preset(rng: np.random.Generator) -> str:

@@ -79,7 +79,7 @@ class TissueParameters:
     cortical_hu: float = 1250.0
     wall_mm: float = 0.45
     endplate_mm: float = 0.65
-    arch_mm: float = 1.3
+    arch_mm: float = 1.0
     disc_hu: float = 85.0
     muscle_hu: float = 55.0
     fat_hu: float = -102.0
@@ -140,7 +140,7 @@ def draw_tissue(
         cortical_hu=float(np.clip(rng.normal(1300 - 3 * max(years - 50, 0), 120), 800, 1700)),
         wall_mm=float(rng.uniform(0.3, 0.6)),
         endplate_mm=float(rng.uniform(0.45, 0.9)),
-        arch_mm=float(rng.uniform(0.9, 1.8)),
+        arch_mm=float(rng.uniform(0.7, 1.4)),
         disc_hu=float(rng.normal(85, 12)),
         muscle_hu=float(rng.normal(56 - 0.1 * max(years - 50, 0), 5)),
         phase=phase,
@@ -263,7 +263,7 @@ class BonePainter:
         # Struts stand closer below the cortex; in arches and processes there is little else.
         reach = np.where(ahead > 0.5, np.float32(tissue.subcortical_mm), np.float32(1.6 * tissue.subcortical_mm))
         near = np.float32(tissue.subcortical_hu) * (1 + np.float32(0.3) * slow)
-        near = near * np.where(ahead > 0.5, 1, np.float32(1.3)) * np.exp(-np.maximum(depth, 0) / reach)
+        near = near * np.where(ahead > 0.5, 1, np.float32(1.1)) * np.exp(-np.maximum(depth, 0) / reach)
         spread = np.float32(tissue.texture) * np.clip(np.abs(mean) + 30, 40, 250)
         return mean + near + spread * (fine + np.float32(0.5) * slow)
 
