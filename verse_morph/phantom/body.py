@@ -17,8 +17,8 @@ from verse_morph.phantom.implicit import Field, smooth_min
 from verse_morph.phantom.parameters import Schmorl, VertebraParameters
 from verse_morph.space import FloatArray
 
-# Share of the footprint that an endplate's concavity covers; outside it the rim is plane.
-DISH = 0.76
+# Width of the plane rim outside an endplate's concavity: a share of the half-axis, at least some millimetres, at most half of it.
+RIM_SHARE, RIM_LEAST_MM, RIM_MOST_SHARE = 0.24, 4.3, 0.5
 # Where the concavity is deepest, as a share of the half depth behind the middle.
 APEX = {"superior": 0.05, "inferior": 0.18}
 RIM_RADIUS_MM = 1.6
@@ -63,10 +63,11 @@ class BodyPart:
 
     def _dish(self, x: NDArray, y: NDArray, superior: bool) -> NDArray:
         s = self.shape
-        a = DISH * (s.width_superior if superior else s.width_inferior) / 2
-        b = (s.depth_superior if superior else s.depth_inferior) / 2
+        half_width = (s.width_superior if superior else s.width_inferior) / 2
+        half_depth = (s.depth_superior if superior else s.depth_inferior) / 2
+        a, b = (half - min(max(RIM_SHARE * half, RIM_LEAST_MM), RIM_MOST_SHARE * half) for half in (half_width, half_depth))
         apex = -APEX["superior" if superior else "inferior"] * b
-        reach = np.where(y > apex, DISH * b - apex, DISH * b + apex)
+        reach = np.where(y > apex, b - apex, b + apex)
         return _smoothstep(1 - (x / a) ** 2 - ((y - apex) / reach) ** 2)
 
     def _pits(self, x: NDArray, y: NDArray, superior: bool) -> NDArray | float:

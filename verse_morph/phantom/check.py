@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from verse_morph.anatomy import Level
 from verse_morph.errors import InputError
 from verse_morph.phantom.parameters import CASTELLVI, FRACTURES, SIDES, PhantomOptions, Variants
 
@@ -27,7 +26,7 @@ def check_options(options: PhantomOptions) -> None:
     _check_pathology(options, levels)
     _check_alignment(options, levels)
     for name in (options.view.upper, options.view.lower):
-        if name != "S":
+        if name not in ("S", "last"):
             _present("the view", name, levels)
 
 

@@ -46,7 +46,7 @@ def draw_parameters(rng: np.random.Generator, options: PhantomOptions | None = N
     check_options(options)
     sex, age, height, size = _patient(rng, options)
     levels = levels_of(options.variants)
-    chain = _chain(rng, levels, size, age, options)
+    chain = _chain(rng, levels, size)
     shapes = _shapes(rng, levels, chain, size)
     before = {}
     for index, shape in enumerate(shapes):
@@ -98,7 +98,7 @@ def _trend(rng: np.random.Generator, count: int, size: float, shares: tuple[floa
     return np.clip(person * size + course * smooth + rest * own, -2.8, 2.8)
 
 
-def _chain(rng: np.random.Generator, levels: tuple[Level, ...], size: float, age: float, options: PhantomOptions) -> Chain:
+def _chain(rng: np.random.Generator, levels: tuple[Level, ...], size: float) -> Chain:
     rows = [ref.POINTS[level] for level in levels]
     z = _trend(rng, len(levels), size, ref.DISTANCE_SHARES)
     distances = np.array([row.distance[0] + row.distance[1] * v for row, v in zip(rows, z, strict=True)])[:-1]
@@ -108,15 +108,39 @@ def _chain(rng: np.random.Generator, levels: tuple[Level, ...], size: float, age
     # Links: the one above L1 leans by the tilt at L1; every level turns the line by its angle.
     first = levels.index(Level.L1)
     links = np.zeros(len(levels) - 1)
-    links[first - 1] = ref.TILT_AT_L1[0] + ref.TILT_AT_L1[1] * np.clip(rng.normal(), -2.2, 2.2) - turns[first] / 2
+    lean = float(np.clip(rng.normal(), -2.2, 2.2))
+    links[first - 1] = ref.TILT_AT_L1[0] + ref.TILT_AT_L1[1] * lean - turns[first] / 2
     for i in range(first - 1, 0, -1):
         links[i - 1] = links[i] - turns[i]
     for i in range(first, len(links)):
         links[i] = links[i - 1] + turns[i]
+    links = _balanced(rng, levels, links, lean)
     bend = _coronal(rng, len(links))
     rotation = np.clip(rng.normal(0, 1.5, len(levels)), -4, 4) - 0.25 * np.concatenate([bend[:1], bend])
-    del age, options
     return Chain(levels, distances, links, bend, rotation)
+
+
+def _balanced(rng: np.random.Generator, levels: tuple[Level, ...], links: FloatArray, lean: float) -> FloatArray:
+    """Links whose tilt at a few levels spreads as in real spines; the excess is spread over the levels between."""
+    mean = np.zeros(len(links))
+    first = levels.index(Level.L1)
+    turns = [ref.POINTS[level].turn[0] for level in levels]
+    mean[first - 1] = ref.TILT_AT_L1[0] - turns[first] / 2
+    for i in range(first - 1, 0, -1):
+        mean[i - 1] = mean[i] - turns[i]
+    for i in range(first, len(links)):
+        mean[i] = mean[i - 1] + turns[i]
+    out, index = links.copy(), np.arange(len(links)) + 0.5
+    for anchors in ref.TILT_ANCHORS:
+        start, z = first, lean
+        for level, sd, correlation in anchors:
+            z = correlation * z + np.sqrt(1 - correlation**2) * float(np.clip(rng.normal(), -2.2, 2.2))
+            i = levels.index(level)
+            j = min(i, len(links) - 1)
+            more = (mean[i - 1] + mean[j]) / 2 + sd * z - (out[i - 1] + out[j]) / 2
+            out += more * np.clip((index - start) / (i - start), 0, 1)
+            start = i
+    return out
 
 
 def _coronal(rng: np.random.Generator, count: int) -> FloatArray:

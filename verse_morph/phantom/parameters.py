@@ -145,7 +145,7 @@ class View:
     Parameters
     ----------
     upper, lower : str
-        First and last level wholly in the field; ``S`` as lower includes the sacrum.
+        First and last level wholly in the field; ``last`` is the last lumbar one, ``S`` includes the sacrum.
     cut_mm : 2 floats
         Moves the upper and the lower border into the anatomy, mm: positive values cut the first or last vertebra.
     half_width_mm : float or None
@@ -155,7 +155,7 @@ class View:
     """
 
     upper: str = "C7"
-    lower: str = "L5"
+    lower: str = "last"
     cut_mm: tuple[float, float] = (-4.0, -4.0)
     half_width_mm: float | None = None
     front_mm: float = 40.0

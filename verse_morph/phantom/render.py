@@ -97,7 +97,7 @@ def _view_box(parameters: SpineParameters) -> tuple[FloatArray, FloatArray]:
     view, options = parameters.options.view, parameters.options
     names = [v.level for v in parameters.vertebrae]
     first = names.index(view.upper)
-    last = len(names) - 1 if view.lower == "S" else names.index(view.lower)
+    last = len(names) - 1 if view.lower in ("S", "last") else names.index(view.lower)
     inside = parameters.vertebrae[first : last + 1]
     centres = np.array([v.centre_mm for v in inside])
     half = view.half_width_mm

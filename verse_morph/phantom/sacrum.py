@@ -104,6 +104,7 @@ def _wing(parameters: SpineParameters, line: FloatArray, side: int) -> list[Step
         (top, (9.0, 12.0), (9.0, 14.0)),
         (middle, (9.0, 13.0), (10.0, 15.0)),
         (edge, (10.0, 10.0), (8.0, 8.0)),
+        ((vector(0.2 * span, line[2][1] - 8, line[2][2] - 3), vector(0.78 * span, line[2][1] - 15, line[2][2])), (8.0, 13.0), (9.0, 12.0)),
         (tail, (8.0, 7.0), (4.5, 5.0)),
         ((vector(0.15 * span, line[3][1] - 6, line[3][2]), edge[1]), (6.5, 14.0), (6.5, 12.0)),
     ]

@@ -107,13 +107,26 @@ def concavity(body: BodyPart, superior: bool) -> float:
     return float(below.max() / np.sqrt(1 + (gx * gx + gy * gy) / 4))
 
 
-def moments(bone: Bone, grid: Grid | None) -> tuple[float, FloatArray, float]:
-    """Volume (mm3), centroid (own coordinates) and share inside a grid's box, by quadrature of the depth function."""
+def moments(bone: Bone, grid: Grid | None, others: Sequence[Bone] = ()) -> tuple[float, FloatArray, float]:
+    """Volume (mm3), centroid (own coordinates) and share inside a grid's box, by quadrature of the depth function.
+
+    What lies deeper in one of the other bones belongs to that one.
+    """
     low, high = bone.bounds_mm()
     step = QUADRATURE_MM
     counts = np.ceil((high - low) / step).astype(int) + 5
     own = Lattice((int(counts[0]), int(counts[1]), int(counts[2])), low - 2 * step, np.eye(3) * step)
-    share = np.clip(bone.depth(own, 2 * step) / np.float32(step) + np.float32(0.5), 0, 1)
+    depth = bone.depth(own, 2 * step)
+    share = np.clip(depth / np.float32(step) + np.float32(0.5), 0, 1)
+    for other in others:
+        seen = Placement(other.placement.rotation.T @ bone.placement.rotation, other.placement.to_own(bone.placement.offset_mm))
+        moved = seen.to_own(corners(other.bounds_mm()))
+        box = own.box(np.stack([moved.min(axis=0), moved.max(axis=0)]), 0.0)
+        if box is not None:
+            near = Lattice(own.sub(box).shape, seen.to_world(own.sub(box).first), own.steps @ seen.rotation.T)
+            # Where two depths cross they change at about twice the step.
+            lead = (depth[box] - np.maximum(other.depth(near, 0.0), -step)) / np.float32(2 * step)
+            np.minimum(share[box], np.clip(lead + np.float32(0.5), 0, 1), out=share[box])
     total = float(share.sum(dtype=np.float64))
     axes = [share.sum(axis=tuple(a for a in range(3) if a != axis), dtype=np.float64) for axis in range(3)]
     centre = np.array([(line * np.arange(line.size)).sum() / total for line in axes]) * step + own.first
@@ -162,10 +175,11 @@ def vertebra_rows(parameters: SpineParameters, grid: Grid | None) -> list[dict[s
     bones = vertebra_bones(parameters)
     rows = []
     for index, shape in enumerate(parameters.vertebrae):
-        bone = bones.get(Level(shape.level))
-        if bone is None or (grid is not None and _outside(bone, grid)):
+        bone = bones[Level(shape.level)]
+        if grid is not None and _outside(bone, grid):
             continue
-        volume, _, in_view = moments(bone, grid)
+        near = list(bones.values())[max(index - 1, 0) : index + 2]
+        volume, _, in_view = moments(bone, grid, [other for other in near if other is not bone])
         if in_view > 0:
             rows.append(_row(parameters, index, bone, volume, in_view, grid))
     return rows

@@ -110,6 +110,8 @@ def _pedicle(shape: VertebraParameters, m: Marks, side: int) -> Step:
     inward = vector(-np.sin(angle), np.cos(angle), 0)
     start = m.pedicle + inward * (m.back_wall + 5.0 - m.pedicle[1]) / np.cos(angle)
     start[0] = min(start[0], shape.width_middle / 2 - m.pedicle_half)
+    # Its upper edge stays below the upper rim of the body.
+    start[2] = min(start[2], shape.rim_height / 2 - 2.0 - shape.pedicle_height / 2)
     end = m.junction + vector(0, 0, 0.5)
     half = (m.pedicle_half, shape.pedicle_height / 2)
     bar = Bar(mirrored(start, side), mirrored(end, side), half, half, vector(1, 0, 0), 0.95)
@@ -117,13 +119,17 @@ def _pedicle(shape: VertebraParameters, m: Marks, side: int) -> Step:
 
 
 def _lamina(shape: VertebraParameters, m: Marks, side: int) -> Step:
+    region = Level(shape.level).region
     half = (shape.lamina_thickness / 2, shape.lamina_height / 2)
     start = m.junction + vector(0.5, -1.0, m.lamina_z - m.junction[2] + 1.0)
+    if region == "lumbar":
+        # The isthmus: the arch is low where the lower vertebra's superior process reaches up beside it.
+        start = m.junction + vector(-0.5, -1.5, -0.35 * shape.lamina_height)
     end = vector(0.5, m.canal_back - 0.55 * shape.lamina_thickness, m.lamina_z - 1.0)
     along = end - start
     # The lower edge lies farther back: laminae overlap like shingles.
-    across = vector(along[1], -along[0], 0) / np.hypot(along[0], along[1]) + vector(0, 0, 0.30)
-    outer = (half[0], (0.8 if Level(shape.level).region == "lumbar" else 0.95) * half[1])
+    across = vector(along[1], -along[0], 0) / np.hypot(along[0], along[1]) + vector(0, 0, 0.42 if region == "thoracic" else 0.30)
+    outer = (half[0], (0.52 if region == "lumbar" else 0.95) * half[1])
     bar = Bar(mirrored(start, side), mirrored(end, side), outer, half, mirrored(across, side), 0.75)
     return Step(bar, ARCH_BLEND_MM)
 
@@ -144,7 +150,7 @@ def _spinous(shape: VertebraParameters, m: Marks) -> list[Step]:
         low = tip + vector(0, 2.0, -0.5 * h)
         return [*steps, Step(Blob(low, (1.35 * t, 4.5, 0.55 * h)), 3.0)]
     if level.region == "thoracic" and shape.spinous_drop > 20:
-        root = (1.3 * t, max(h, 0.34 * shape.lamina_height))
+        root = (1.3 * t, max(h, 0.27 * shape.lamina_height))
         steps = [Step(Bar(base, tip, root, (0.85 * t, 0.62 * h), vector(1, 0, 0), 0.9), 4.0)]
         return [*steps, Step(Blob(tip, (1.15 * t, 3.5, 0.8 * h)), 2.0)]
     steps = [Step(Bar(base, tip, (1.1 * t, h), (t, 0.85 * h), vector(1, 0, 0), 0.85), ARCH_BLEND_MM)]
@@ -224,8 +230,10 @@ def _processes(shape: VertebraParameters, m: Marks, upper: tuple[Joint, Joint] |
         if upper is not None:
             steps += articular_process(mirrored(m.junction, side), upper[index], -1, (0.9 * thick, 1.1 * thick), thick)
             if region == "lumbar":
-                knob = upper[index].centre - upper[index].normal * (1.2 * thick) + vector(0, -2.5, -3.0)
-                steps.append(Step(Blob(knob, (3.2, 4.0, 5.0)), 2.5))
+                joint = upper[index]
+                plane = (joint.centre - joint.normal * FACET_GAP_MM / 2, -joint.normal)
+                knob = joint.centre - joint.normal * (1.2 * thick) + vector(0, -2.5, -3.0)
+                steps.append(Step(Blob(knob, (3.2, 4.0, 5.0), np.eye(3), plane), 2.5))
         if lower is not None:
             start = m.junction + vector(0, -1.5, m.lamina_z - m.junction[2])
             if region != "cervical":
@@ -265,7 +273,7 @@ def vertebra_bone(
     steps += _processes(shape, m, upper, lower)
     steps.append(Step(canal_part(shape), 1.0, cut=True))
     nodes = tuple(node for node in pathology.schmorl_nodes if node.level == shape.level)
-    steps.append(Step(BodyPart(shape, nodes), 2.5))
+    steps.append(Step(BodyPart(shape, nodes), 2.0))
     for side in (1, -1):
         steps += _transverse(shape, m, side)
     return Bone(VERSE.value_of(Level(shape.level)), shape.placement, (*steps, *extra))
