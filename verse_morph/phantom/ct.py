@@ -194,7 +194,7 @@ def _tissue_hu(
     bone = depth[np.ix_(*at)] > 0
     soft = paint_soft_tissue((count[0], count[1], count[2]), coarse, guide, bone, tissue, rng)
     ratio = spacing / coarse
-    tiles = [periodic_pattern(rng, spacing, sigma) for sigma in ((0.5, 0.5, 0.9), (3.0, 3.0, 3.5))]
+    tiles = [periodic_pattern(rng, spacing, sigma) for sigma in ((0.8, 0.8, 0.95), (3.0, 3.0, 3.5))]
     painter = BonePainter(tissue, guide, spacing, trabecular_by_label(tissue, rng), *tiles)
     hu = np.empty(shape, dtype=np.float32)
     for part in _slabs(shape[2]):

@@ -25,7 +25,7 @@ from verse_morph.io.tables import write_table
 from verse_morph.phantom.case import NAMES, PhantomCase
 from verse_morph.phantom.ct import ScannerParameters, SimulatedCt, simulate_ct
 from verse_morph.phantom.draw import draw_parameters
-from verse_morph.phantom.guide import find_guide
+from verse_morph.phantom.guide import Landmark, find_guide
 from verse_morph.phantom.presets import draw_scanner, preset
 from verse_morph.phantom.primitives import rotation
 from verse_morph.phantom.recipe import MOST_VOXELS, VARIANTS, Recipe, draw_recipe
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 Report = Callable[[str, int, int], None]
 MOST_CASES = 100_000
 DESCRIPTION = "dataset_description.json"
+# No bone that is left in the region reaches this.
+FOREIGN_HU = 600
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -327,33 +329,58 @@ def true_hu(made: Made) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``level, trabecular_volume_cm3, tissue_hu_mean, noise_free_hu_mean, blur_bias_hu``. The region lies at least
-        3 mm (across slices: slice thickness + 2 mm) below the bone's surface and in front of the canal.
+        ``level, trabecular_volume_cm3, tissue_hu_mean, noise_free_hu_mean, blur_bias_hu, flags``. The region lies at
+        least 3 mm (slice thickness + 2 mm where slices are thick) below the bone's surface and in front of the canal,
+        without the basivertebral region, cement and metal. A flag names what is within or near it all the same.
     """
     import pandas as pd
 
     ct, case = made.ct, made.case
     if ct.tissue_hu is None or ct.noise_free is None:
         raise ValueError("the image was simulated without keep_noise_free=True")
-    depth, labels = case.bone_depth_mm[ct.slices], case.verse_labels.labels[ct.slices]
-    spacing = ct.grid.spacing_mm
     guide = find_guide(case.structures, case.bone_depth_mm, case.grid.spacing_mm)
-    # Thick slices take in what lies above and below: go deeper everywhere rather than along one axis only.
-    least = max(3.0, made.scanner.slice_thickness_mm + 2.0 if made.scanner.slice_thickness_mm > 1.5 else 3.0)
     rows = []
     for mark in guide.landmarks:
-        low = np.maximum(np.floor((mark.body_mm - 32) / spacing), 0).astype(int)
-        high = np.ceil((mark.body_mm + 32) / spacing).astype(int)
-        box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-        y = (np.arange(depth.shape[1])[box[1]] * spacing[1])[None, :, None]
-        region = (labels[box] == mark.label) & (depth[box] >= least) & (y > mark.canal_mm[1] + 10)
-        region &= ct.tissue_hu[box] < 600
+        box, region = _trabecular_region(made, mark)
         if region.any():
             tissue, image = (float(v[box][region].mean(dtype=np.float64)) for v in (ct.tissue_hu, ct.noise_free))
-            volume = float(region.sum() * spacing.prod() / 1000)
-            rows.append((str(VERSE.levels[mark.label]), volume, tissue, image, image - tissue))
-    columns = ["level", "trabecular_volume_cm3", "tissue_hu_mean", "noise_free_hu_mean", "blur_bias_hu"]
+            volume = float(region.sum() * ct.grid.voxel_volume_mm3 / 1000)
+            rows.append(
+                (str(VERSE.levels[mark.label]), volume, tissue, image, image - tissue, _flags(made, mark.label))
+            )
+    columns = ["level", "trabecular_volume_cm3", "tissue_hu_mean", "noise_free_hu_mean", "blur_bias_hu", "flags"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _trabecular_region(made: Made, mark: Landmark) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
+    """A box about one body, and the voxels in it that are trabecular bone by the definition of the region."""
+    ct, spacing = made.ct, made.ct.grid.spacing_mm
+    # Landmarks count from the first voxel of the fine grid, which need not be the first slice.
+    first = np.array([part.start or 0 for part in ct.slices]) * made.case.grid.spacing_mm
+    low = np.maximum(np.floor((mark.body_mm - first - 32) / spacing), 0).astype(int)
+    high = np.minimum(np.ceil((mark.body_mm - first + 32) / spacing), ct.grid.shape).astype(int)
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    x, y, z = np.ix_(*[np.arange(a, b) * s + f for a, b, s, f in zip(low, high, spacing, first, strict=True)])
+    thickness = made.scanner.slice_thickness_mm
+    # Thick slices take in what lies above and below: go deeper everywhere rather than along one axis only.
+    least = thickness + 2 if thickness > 1.5 else 3.0
+    front = y - mark.canal_mm[1]
+    region = (made.case.structures[ct.slices][box] == mark.label) & (made.case.bone_depth_mm[ct.slices][box] >= least)
+    near_vein = (np.abs(x - mark.body_mm[0]) <= 4) & (np.abs(z - mark.body_mm[2]) <= mark.radius_mm / 3)
+    region &= (front > 10) & ~(near_vein & (front < 8 + 2 * mark.radius_mm / 3))
+    if ct.tissue_hu is not None:
+        region &= ct.tissue_hu[box] < FOREIGN_HU
+    return box, region
+
+
+def _flags(made: Made, label: int) -> str:
+    tissue = made.tissue
+    present = {
+        "sclerosis": any(focus.label == label for focus in tissue.sclerosis),
+        "cement": label in tissue.cement,
+        "screws": label in tissue.screws,
+    }
+    return ";".join(name for name, here in present.items() if here)
 
 
 def _write_json(content: Mapping[str, Any], path: Path) -> None:

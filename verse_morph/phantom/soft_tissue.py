@@ -157,7 +157,11 @@ def _course(guide: Guide, canvas: Canvas, bone: NDArray[np.bool_], tissue: Tissu
     reach = reached(np.any(bone, axis=1), np.abs(x[:, None] - body[:, 0]))
     ahead = reached(bone.any(axis=0), y[:, None] - body[:, 1])
     behind = reached(bone.any(axis=0), canal[:, 1] - y[:, None])
-    half = np.maximum(np.interp(level, _LEVELS, _HALF_WIDTH) * tissue.build, reach + 6) + 0.6 * tissue.fat_mm
+    usual = np.interp(level, _LEVELS, _HALF_WIDTH) * tissue.build
+    # Below the shoulders the chest is as wide as its ribs and some muscle.
+    usual = np.where((reach > 90) & (level > 10) & (level < 19), np.minimum(usual, reach + 18), usual)
+    usual = gaussian_filter1d(usual, window / 2, mode="nearest")
+    half = np.maximum(usual, reach + 6) + 0.6 * tissue.fat_mm
     # Bone off the midline must fit into an ellipse, which is flatter there.
     front = np.interp(level, _LEVELS, _FRONT) * tissue.build + tissue.fat_mm * np.interp(level, (8, 19), (0.4, 1.0))
     back = np.interp(level, _LEVELS, _BACK) * tissue.build**0.5 + 0.6 * tissue.fat_mm
@@ -239,7 +243,7 @@ def _chest(canvas: Canvas, course: Course, tissue: TissueParameters, rng: np.ran
     vessels = smooth_field(
         canvas.hu.shape, 4.5 / np.array([ax[1] - ax[0] for ax in (canvas.x, canvas.y, canvas.z)]), rng
     )
-    lung = np.float32(-865) + np.clip((vessels - np.float32(1.9)) * 500, 0, 900)
+    lung = np.float32(-865) + np.clip((vessels - np.float32(1.8)) * 2500, 0, 900)
     for side in (-1, 1):
         canvas.ellipse(cx + side * 0.54 * a, cy, 0.455 * a * profile, 0.95 * b * profile**0.5, lung)
         # Beside and behind the vertebrae the lung reaches inward.

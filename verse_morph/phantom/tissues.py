@@ -73,7 +73,7 @@ class TissueParameters:
     age: float = 55.0
     trabecular_hu: float = 150.0
     vertebra_sd_hu: float = 10.0
-    texture: float = 0.2
+    texture: float = 0.22
     subcortical_hu: float = 280.0
     subcortical_mm: float = 2.0
     cortical_hu: float = 1250.0
@@ -134,7 +134,7 @@ def draw_tissue(
         age=years,
         trabecular_hu=float(np.clip(rng.normal(mean, 40), 5, 380)),
         vertebra_sd_hu=float(rng.uniform(4, 16)),
-        texture=float(rng.uniform(0.12, 0.28)),
+        texture=float(rng.uniform(0.14, 0.32)),
         subcortical_hu=float(rng.uniform(150, 350)),
         subcortical_mm=float(rng.uniform(1.4, 2.6)),
         cortical_hu=float(np.clip(rng.normal(1300 - 3 * max(years - 50, 0), 120), 800, 1700)),
