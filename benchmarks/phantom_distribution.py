@@ -2,8 +2,9 @@
 
     python benchmarks/phantom_distribution.py KEYPOINTS.csv.gz -o DIR [--n 200]
 
-KEYPOINTS is the table of the VID vertebral keypoints (scan, keypoint, level, x_lps_mm, y_lps_mm, z_lps_mm; CC BY-SA 4.0). Both sides are
-reduced to points first and go through the same functions. Writes phantom_distribution.csv and phantom_distribution.png.
+KEYPOINTS is the table of the VID vertebral keypoints (scan, keypoint, level, x_lps_mm, y_lps_mm, z_lps_mm; CC BY-SA
+4.0). Both sides are reduced to points first and go through the same functions. Writes phantom_distribution.csv and
+phantom_distribution.png.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ LEAST_COUNT = 40
 EVERY_SIX = 6
 
 
-def measures(levels: Sequence[Level], points: np.ndarray, left: np.ndarray, right: np.ndarray) -> Iterator[dict[str, object]]:
+def measures(
+    levels: Sequence[Level], points: np.ndarray, left: np.ndarray, right: np.ndarray
+) -> Iterator[dict[str, object]]:
     """Quantities of one spine from its body points (N, 3) and pedicle points (N, 3), head to foot, RAS mm."""
     for i, level in enumerate(levels):
         row: dict[str, object] = {"level": str(level)}
@@ -93,13 +96,16 @@ def phantom_rows(count: int) -> pd.DataFrame:
         six = seed % EVERY_SIX == EVERY_SIX - 1
         drawn = draw_parameters(np.random.default_rng(seed), PhantomOptions(variants=Variants(lumbar=6 if six else 5)))
         points = [points_of(shape) for shape in drawn.vertebrae]
-        sets = [np.array([[p[f"{name}_{a}_mm"] for a in "xyz"] for p in points]) for name in ("point", "pedicle_left", "pedicle_right")]
+        sets = [
+            np.array([[p[f"{name}_{a}_mm"] for a in "xyz"] for p in points])
+            for name in ("point", "pedicle_left", "pedicle_right")
+        ]
         rows += list(measures(drawn.levels, *sets))
     return pd.DataFrame(rows)
 
 
 def summary(values: pd.Series) -> tuple[int, float, float]:
-    """Count, mean without values beyond three robust standard deviations, and robust standard deviation (1.4826 MAD)."""
+    """Count, mean without values beyond three robust deviations, and robust standard deviation (1.4826 MAD)."""
     clean = values.dropna()
     middle = clean.median()
     spread = 1.4826 * (clean - middle).abs().median()
@@ -117,8 +123,24 @@ def compare(real: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
                 continue
             shift, factor = (mean_drawn - mean) / sd, sd_drawn / sd
             passed = abs(shift) <= MEAN_LIMIT and 1 / SD_FACTOR <= factor <= SD_FACTOR
-            row = {"quantity": quantity, "level": str(level), "n_real": n, "mean_real": mean, "sd_real": sd, "n_phantom": m}
-            rows.append(row | {"mean_phantom": mean_drawn, "sd_phantom": sd_drawn, "shift_sd": shift, "sd_factor": factor, "passed": passed})
+            row = {
+                "quantity": quantity,
+                "level": str(level),
+                "n_real": n,
+                "mean_real": mean,
+                "sd_real": sd,
+                "n_phantom": m,
+            }
+            rows.append(
+                row
+                | {
+                    "mean_phantom": mean_drawn,
+                    "sd_phantom": sd_drawn,
+                    "shift_sd": shift,
+                    "sd_factor": factor,
+                    "passed": passed,
+                }
+            )
     return pd.DataFrame(rows)
 
 

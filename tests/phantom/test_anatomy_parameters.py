@@ -1,4 +1,6 @@
-"""Drawing a patient: reproducible, JSON and back, sizes within anatomy, impossible wishes refused with the allowed range."""
+"""Drawing a patient: reproducible, JSON and back, sizes within anatomy, impossible wishes refused with the allowed
+range.
+"""
 
 import dataclasses
 
@@ -34,7 +36,9 @@ def test_same_seed_same_patient():
 def test_json_and_back():
     patient = draw(
         1,
-        variants=Variants(lumbar=6, castellvi="2a", stump_ribs=(StumpRib("T12", "left", 22.0),), cervical_ribs=("right",)),
+        variants=Variants(
+            lumbar=6, castellvi="2a", stump_ribs=(StumpRib("T12", "left", 22.0),), cervical_ribs=("right",)
+        ),
         pathology=Pathology(fractures=(Fracture("L1", "wedge", 30.0),), schmorl_nodes=(Schmorl("L2"),)),
     )
     assert SpineParameters.from_json(patient.to_json()) == patient

@@ -11,7 +11,16 @@ from verse_morph.phantom.implicit import Bar, Blob, Bone, Step
 from verse_morph.phantom.parameters import Alignment, Fracture, Pathology, PhantomOptions, Schmorl, Variants
 from verse_morph.phantom.pose import rim_tilts
 from verse_morph.phantom.primitives import Placement, rotation
-from verse_morph.phantom.truth import concavity, curve_rows, disc_rows, heights, moments, superior_axis, tangent_at, vertebra_rows
+from verse_morph.phantom.truth import (
+    concavity,
+    curve_rows,
+    disc_rows,
+    heights,
+    moments,
+    superior_axis,
+    tangent_at,
+    vertebra_rows,
+)
 
 UP = np.array([0.0, 0.0, 1.0])
 
@@ -23,12 +32,20 @@ def draw(seed=0, **options):
 def plain(**changes):
     """L3 of a phantom with plane, parallel endplates 25 mm apart unless changed."""
     shape = draw(0)["L3"]
-    flat = {"height_front": 25.0, "height_back": 25.0, "right_minus_left": 0.0, "concavity_superior": 0.0, "concavity_inferior": 0.0}
+    flat = {
+        "height_front": 25.0,
+        "height_back": 25.0,
+        "right_minus_left": 0.0,
+        "concavity_superior": 0.0,
+        "concavity_inferior": 0.0,
+    }
     return replace(shape, **(flat | changes))
 
 
 def test_heights_of_parallel_plates():
-    assert heights(BodyPart(plain()), UP) == pytest.approx(dict.fromkeys(("anterior", "middle", "posterior", "left", "right"), 25.0))
+    assert heights(BodyPart(plain()), UP) == pytest.approx(
+        dict.fromkeys(("anterior", "middle", "posterior", "left", "right"), 25.0)
+    )
 
 
 def test_heights_of_a_wedge():
@@ -70,7 +87,9 @@ def test_quadrature_of_a_sphere_and_a_rod():
     assert volume == pytest.approx(4 / 3 * np.pi * 1000, rel=0.002)
     assert centre == pytest.approx(np.zeros(3), abs=0.01)
     rod = Bar(np.zeros(3), np.array([30.0, 0, 0]), (5.0, 5.0), (5.0, 5.0), np.array([0, 1.0, 0]), 1.0, 1.0)
-    assert Bone(1, Placement(), (Step(rod, 0.0),)).volume_mm3() == pytest.approx(np.pi * 25 * 30 + 4 / 3 * np.pi * 125, rel=0.003)
+    assert Bone(1, Placement(), (Step(rod, 0.0),)).volume_mm3() == pytest.approx(
+        np.pi * 25 * 30 + 4 / 3 * np.pi * 125, rel=0.003
+    )
 
 
 def test_quadrature_gives_shared_space_to_the_deeper_one():
@@ -86,7 +105,9 @@ def test_quadrature_gives_shared_space_to_the_deeper_one():
 def test_fracture_loses_what_was_asked(kind, place, loss):
     patient = draw(2, pathology=Pathology(fractures=(Fracture("L1", kind, loss),)))
     body = BodyPart(patient["L1"])
-    axis = superior_axis(body.shape, tangent_at(patient, patient.levels.index(next(v for v in patient.levels if str(v) == "L1"))))
+    axis = superior_axis(
+        body.shape, tangent_at(patient, patient.levels.index(next(v for v in patient.levels if str(v) == "L1")))
+    )
     before = heights(BodyPart(patient.before["L1"]), UP)
     now = heights(body, axis)
     assert 100 * (1 - now[place] / before[place]) == pytest.approx(loss, abs=1.0)
@@ -98,7 +119,11 @@ def test_grade_and_type_of_fractures():
     lost = (Fracture("T8", "wedge", 22.0), Fracture("L1", "biconcave", 30.0), Fracture("L3", "crush", 45.0))
     patient = draw(3, pathology=Pathology(fractures=lost))
     rows = {row["level"]: row for row in vertebra_rows(patient, None)}
-    assert [(rows[v]["genant_grade"], rows[v]["genant_type"]) for v in ("T8", "L1", "L3")] == [(1, "wedge"), (2, "biconcave"), (3, "crush")]
+    assert [(rows[v]["genant_grade"], rows[v]["genant_type"]) for v in ("T8", "L1", "L3")] == [
+        (1, "wedge"),
+        (2, "biconcave"),
+        (3, "crush"),
+    ]
     assert rows["L2"]["genant_grade"] == 0
     assert rows["L3"]["height_before_posterior_mm"] > rows["L3"]["height_posterior_mm"] * 1.7
 

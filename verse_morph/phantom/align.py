@@ -111,7 +111,7 @@ def _turned(links: FloatArray, first: int, last: int, more_deg: float) -> FloatA
 
 
 def _curve_shape(chain: Chain, wanted: Alignment) -> FloatArray:
-    """Lean of the links for a coronal curve of one degree: from -1/2 to +1/2 between the ends, fading to 0 beyond them."""
+    """Lean of the links for a coronal curve of one degree: -1/2 to +1/2 between the ends, fading beyond them."""
     first, last = (chain.levels.index(Level(name)) for name in wanted.coronal_ends)
     i = np.arange(len(chain.coronal_deg))
     inside = (i + 0.5 - first) / (last - first) - 0.5
@@ -150,7 +150,8 @@ def rim_gap(upper: VertebraParameters, lower: VertebraParameters) -> float:
 def slip_of(upper: VertebraParameters, lower: VertebraParameters) -> float:
     """Forward shift of the upper vertebra's lower back corner over the lower one's upper back corner, mm.
 
-    Along the front-back axis of the lower vertebra's upper rim plane; corners are those of the rim planes in the mid-sagittal plane.
+    Along the front-back axis of the lower vertebra's upper rim plane; corners are those of the rim planes in the mid-
+    sagittal plane.
     """
     corner_above = back_corner(upper, superior=False)
     corner_below = back_corner(lower, superior=True)

@@ -1,7 +1,7 @@
 """The vertebral body as functions: two endplate surfaces over a footprint that widens towards the rims.
 
-Own coordinates: x right, y anterior, z superior, origin in the middle of the middle depth between the rim planes. Both rim planes tilt by
-the same angle in opposite directions, so that z is the mean of their normals by construction.
+Own coordinates: x right, y anterior, z superior, origin in the middle of the middle depth between the rim planes. Both
+rim planes tilt by the same angle in opposite directions, so that z is the mean of their normals by construction.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from verse_morph.phantom.implicit import Field, smooth_min
 from verse_morph.phantom.parameters import Schmorl, VertebraParameters
 from verse_morph.space import FloatArray
 
-# Width of the plane rim outside an endplate's concavity: a share of the half-axis, at least some millimetres, at most half of it.
+# Width of the plane rim outside an endplate's concavity: a share of the half-axis, at least some millimetres, at most
+# half of it.
 RIM_SHARE, RIM_LEAST_MM, RIM_MOST_SHARE = 0.24, 4.3, 0.5
 # Where the concavity is deepest, as a share of the half depth behind the middle.
 APEX = {"superior": 0.05, "inferior": 0.18}
@@ -57,21 +58,28 @@ class BodyPart:
         share = np.clip(2 * z / s.rim_height, -1.25, 1.25)
         bow = share * share
         upper = z > 0
-        width = s.width_middle + bow * np.where(upper, s.width_superior - s.width_middle, s.width_inferior - s.width_middle)
-        depth = s.depth_middle + bow * np.where(upper, s.depth_superior - s.depth_middle, s.depth_inferior - s.depth_middle)
+        width = s.width_middle + bow * np.where(
+            upper, s.width_superior - s.width_middle, s.width_inferior - s.width_middle
+        )
+        depth = s.depth_middle + bow * np.where(
+            upper, s.depth_superior - s.depth_middle, s.depth_inferior - s.depth_middle
+        )
         return width / 2, (depth + s.back_concavity) / 2
 
     def _dish(self, x: NDArray, y: NDArray, superior: bool) -> NDArray:
         s = self.shape
         half_width = (s.width_superior if superior else s.width_inferior) / 2
         half_depth = (s.depth_superior if superior else s.depth_inferior) / 2
-        a, b = (half - min(max(RIM_SHARE * half, RIM_LEAST_MM), RIM_MOST_SHARE * half) for half in (half_width, half_depth))
+        a, b = (
+            half - min(max(RIM_SHARE * half, RIM_LEAST_MM), RIM_MOST_SHARE * half) for half in (half_width, half_depth)
+        )
         apex = -APEX["superior" if superior else "inferior"] * b
         reach = np.where(y > apex, b - apex, b + apex)
         return _smoothstep(1 - (x / a) ** 2 - ((y - apex) / reach) ** 2)
 
     def _pits(self, x: NDArray, y: NDArray, superior: bool) -> NDArray | float:
-        s, out = self.shape, np.float32(0)
+        s = self.shape
+        out: NDArray | float = 0.0
         for node in self.nodes:
             if node.superior == superior:
                 dx = x - np.float32(node.right_share * s.width_middle / 2)

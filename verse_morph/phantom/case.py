@@ -67,8 +67,9 @@ class Truth:
     Parameters
     ----------
     vertebrae : DataFrame
-        One row per vertebra at least partly in the field, labelled by VerSe's rules or not; ``in_view`` and ``body_in_view`` tell the
-        share of its volume, ``flags`` what is cut. A row gives the patient's true values whether or not they could be measured.
+        One row per vertebra at least partly in the field, labelled by VerSe's rules or not; ``in_view`` and
+        ``body_in_view`` tell the share of its volume, ``flags`` what is cut. A row gives the patient's true values
+        whether or not they could be measured.
     discs : DataFrame
         One row per disc between such vertebrae (and S1).
     curves : DataFrame
@@ -92,8 +93,8 @@ class PhantomCase:
     structures : array (i, j, k) of uint8
         All anatomy, labels as in :data:`NAMES`; the axes run nearest to R, A, S.
     bone_depth_mm : array (i, j, k) of float16
-        Signed distance to the nearest bone surface, positive inside bone, from the defining functions at the voxel centres (partial
-        volume of a voxel of size h: about ``clip(0.5 + depth / h, 0, 1)``), clipped to [-10, 20].
+        Signed distance to the nearest bone surface, positive inside bone, from the defining functions at the voxel
+        centres (partial volume of a voxel of size h: about ``clip(0.5 + depth / h, 0, 1)``), clipped to [-10, 20].
     grid : Grid
         Where the voxels lie in the world.
     parameters : SpineParameters
@@ -125,7 +126,9 @@ class PhantomCase:
 
     @property
     def verse_labels(self) -> LabelMap:
-        """The mask under VerSe's rules: free vertebrae only; levels fused to the sacrum and the sacrum itself are not labelled."""
+        """The mask under VerSe's rules: free vertebrae only; levels fused to the sacrum and the sacrum itself are not
+        labelled.
+        """
         table = np.zeros(256, dtype=np.uint8)
         for value, level in VERSE.levels.items():
             if level not in self.parameters.fused_levels:

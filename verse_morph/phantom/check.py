@@ -42,7 +42,10 @@ def _check_counts(variants: Variants) -> list[str]:
 def _present(what: str, level: str, levels: Iterable[str]) -> None:
     names = list(levels)
     if level not in names:
-        raise InputError(f"{what} names {level}, which this patient does not have; allowed are {names[0]} to {names[-1]}: {' '.join(names)}")
+        raise InputError(
+            f"{what} names {level}, which this patient does not have; "
+            f"allowed are {names[0]} to {names[-1]}: {' '.join(names)}"
+        )
 
 
 def _word(what: str, value: str, allowed: Iterable[str]) -> None:
@@ -63,18 +66,23 @@ def _check_variants(options: PhantomOptions, levels: list[str]) -> None:
     _word("half_vertebra_side", variants.half_vertebra_side, SIDES)
     for side in variants.cervical_ribs:
         _word("side of a cervical rib", side, SIDES)
-    last_thoracic = f"T{variants.thoracic}"
     reach = options.view.half_width_mm or RIB_MM[1] + 25.0
     for rib in variants.stump_ribs:
         _word("side of a stump rib", rib.side, SIDES)
-        _word("level of a stump rib", rib.level, ["T11", "T12", "L1"] if variants.thoracic < 13 else ["T12", "T13", "L1"])
+        _word(
+            "level of a stump rib", rib.level, ["T11", "T12", "L1"] if variants.thoracic < 13 else ["T12", "T13", "L1"]
+        )
         _present("a stump rib", rib.level, levels)
         # The rib starts about 25 mm beside the midline.
-        _range(f"a stump rib on {rib.level}", rib.length_mm, (RIB_MM[0], min(RIB_MM[1], reach - 25.0)), "mm in this field of view")
+        _range(
+            f"a stump rib on {rib.level}",
+            rib.length_mm,
+            (RIB_MM[0], min(RIB_MM[1], reach - 25.0)),
+            "mm in this field of view",
+        )
     if variants.half_vertebra is not None:
         allowed = [name for name in levels if name not in ("C1", "C2", levels[-1])]
         _word("half_vertebra", variants.half_vertebra, allowed)
-    del last_thoracic
 
 
 def _check_pathology(options: PhantomOptions, levels: list[str]) -> None:
@@ -103,7 +111,10 @@ def _check_alignment(options: PhantomOptions, levels: list[str]) -> None:
     for name in wanted.coronal_ends:
         _present("a coronal curve", name, levels)
     if levels.index(wanted.coronal_ends[1]) - levels.index(wanted.coronal_ends[0]) < 3:
-        raise InputError(f"a coronal curve from {' to '.join(wanted.coronal_ends)} is too short; allowed are ends at least 3 levels apart, head first")
+        raise InputError(
+            f"a coronal curve from {' to '.join(wanted.coronal_ends)} is too short; "
+            "allowed are ends at least 3 levels apart, head first"
+        )
     for level, value in wanted.disc_heights_mm.items():
         _present("a disc height", level, levels[1:-1])
         _range(f"a disc below {level}", value, DISC_MM, "mm")

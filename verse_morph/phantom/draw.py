@@ -10,6 +10,7 @@ from verse_morph.anatomy import Level
 from verse_morph.phantom import reference as ref
 from verse_morph.phantom.align import aligned
 from verse_morph.phantom.check import check_options
+from verse_morph.phantom.neck import ring_on_dens
 from verse_morph.phantom.parameters import (
     PhantomOptions,
     RibParameters,
@@ -18,13 +19,13 @@ from verse_morph.phantom.parameters import (
     Variants,
     VertebraParameters,
 )
-from verse_morph.phantom.neck import ring_on_dens
 from verse_morph.phantom.pathology import fractured, half_formed
 from verse_morph.phantom.pose import Chain, as_point, as_rows, frame_at, rim_tilts
 from verse_morph.space import FloatArray
 
 MEAN_HEIGHT_CM = {"F": (163.0, 6.5), "M": (176.0, 7.0)}
-# How much larger a man's spine is than a woman's, in standard deviations of the mixed population, to each side of the mean.
+# How much larger a man's spine is than a woman's, in standard deviations of the mixed population, to each side of the
+# mean.
 SEX_SHIFT = 0.62
 
 
@@ -60,7 +61,10 @@ def draw_parameters(rng: np.random.Generator, options: PhantomOptions | None = N
     sacrum = _sacrum(rng, vertebrae[-1], size, options.variants)
     ribs = _ribs(rng, levels, size, options.variants)
     width, depth = 252 * np.exp(0.06 * size + 0.05 * rng.normal()), 178 * np.exp(0.05 * size + 0.07 * rng.normal())
-    before = {name: replace(shape, centre_mm=_by(vertebrae, name).centre_mm, rotation=_by(vertebrae, name).rotation) for name, shape in before.items()}
+    before = {
+        name: replace(shape, centre_mm=_by(vertebrae, name).centre_mm, rotation=_by(vertebrae, name).rotation)
+        for name, shape in before.items()
+    }
     return SpineParameters(sex, age, height, size, vertebrae, sacrum, ribs, float(width), float(depth), options, before)
 
 
@@ -76,7 +80,9 @@ def levels_of(variants: Variants) -> tuple[Level, ...]:
 
 
 def _patient(rng: np.random.Generator, options: PhantomOptions) -> tuple[str, float, float, float]:
-    """Sex, age, body height and overall size; all numbers are drawn whether asked for or not, so that the rest stays the same."""
+    """Sex, age, body height and overall size; all numbers are drawn whether asked for or not, so that the rest stays
+    the same.
+    """
     coin, years, tall, own = rng.random(), rng.normal(56, 17), rng.normal(), rng.normal()
     sex = options.sex or ("F" if coin < 0.48 else "M")
     age = float(np.clip(years, 20, 92)) if options.age is None else float(options.age)
@@ -88,7 +94,7 @@ def _patient(rng: np.random.Generator, options: PhantomOptions) -> tuple[str, fl
 
 
 def _trend(rng: np.random.Generator, count: int, size: float, shares: tuple[float, float, float]) -> FloatArray:
-    """Correlated standard normal numbers along the spine: the person's size, a smooth course and each level's own part."""
+    """Correlated normal numbers along the spine: the person's size, a smooth course and each level's own part."""
     own, steps = rng.normal(size=count), rng.normal(size=count)
     smooth = np.empty(count)
     smooth[0] = steps[0]
@@ -148,7 +154,9 @@ def _coronal(rng: np.random.Generator, count: int) -> FloatArray:
     t = np.linspace(0, 1, count)
     amplitudes = rng.normal(0, (1.5, 1.3, 0.9))
     phases = rng.uniform(0, 2 * np.pi, 3)
-    course = sum(a * np.sin(2 * np.pi * (k + 1) * t + p) for k, (a, p) in enumerate(zip(amplitudes, phases, strict=True)))
+    course = sum(
+        a * np.sin(2 * np.pi * (k + 1) * t + p) for k, (a, p) in enumerate(zip(amplitudes, phases, strict=True))
+    )
     out = course + rng.normal(0, 1.1, count)
     return np.asarray(out - out.mean(), dtype=np.float64)
 
@@ -163,14 +171,21 @@ def _shapes(rng: np.random.Generator, levels: tuple[Level, ...], chain: Chain, s
     shapes = []
     for i, level in enumerate(levels):
         own = ref.LEVEL_CV * np.clip(rng.normal(size=4), -2, 2)
-        factors = (float(np.exp(body + own[0])), float(np.exp(process + 2 * own[1])), float(1 + own[2] / 2), float(own[3]))
+        factors = (
+            float(np.exp(body + own[0])),
+            float(np.exp(process + 2 * own[1])),
+            float(1 + own[2] / 2),
+            float(own[3]),
+        )
         above = chain.distances_mm[i - 1] / ref.POINTS[levels[i - 1]].distance[0] if i else 1.0
         below = chain.distances_mm[i] / ref.POINTS[level].distance[0] if i < len(chain.distances_mm) else above
         shapes.append(_shape(level, factors, (above + below) / 2, (separation[i], back[i], up[i])))
     return shapes
 
 
-def _shape(level: Level, factors: tuple[float, ...], stretch: float, points: tuple[float, float, float]) -> VertebraParameters:
+def _shape(
+    level: Level, factors: tuple[float, ...], stretch: float, points: tuple[float, float, float]
+) -> VertebraParameters:
     body, arch = ref.BODIES.get(level, ref.BODIES[Level.C3]), ref.ARCHES.get(level, ref.ARCHES[Level.C2])
     row = ref.POINTS[level]
     wide, long, odd, tilt = factors
@@ -198,7 +213,8 @@ def _shape(level: Level, factors: tuple[float, ...], stretch: float, points: tup
         right_minus_left=tilt * back_height,
         concavity_superior=dish[0] * wide,
         concavity_inferior=dish[1] * wide,
-        back_concavity={"cervical": 0.3, "thoracic": 2.0, "lumbar": 1.2}[level.region] * (0.3 if level in (Level.L5, Level.L6) else 1.0),
+        back_concavity={"cervical": 0.3, "thoracic": 2.0, "lumbar": 1.2}[level.region]
+        * (0.3 if level in (Level.L5, Level.L6) else 1.0),
         uncus=3.5 if level in (Level.C3, Level.C4, Level.C5, Level.C6, Level.C7) else 0.0,
         canal_width=float(canal if level.region == "cervical" else np.clip(canal, 0.6 * separation, separation - 4.5)),
         canal_depth=arch.canal_depth * (0.7 + 0.3 * wide),
@@ -225,7 +241,9 @@ def _shape(level: Level, factors: tuple[float, ...], stretch: float, points: tup
 
 
 def _settled(chain: Chain, shapes: list[VertebraParameters], before: dict[str, VertebraParameters]) -> Chain:
-    """The chain after bodies lost height or were found too high for their discs; alters ``shapes`` where discs would vanish."""
+    """The chain after bodies lost height or were found too high for their discs; alters ``shapes`` where discs would
+    vanish.
+    """
     distances, sagittal, coronal = chain.distances_mm.copy(), chain.sagittal_deg.copy(), chain.coronal_deg.copy()
     for i, shape in enumerate(shapes):
         old = before.get(shape.level)
@@ -233,7 +251,9 @@ def _settled(chain: Chain, shapes: list[VertebraParameters], before: dict[str, V
             continue
         lost = (old.rim_height - shape.rim_height) / 2
         distances[max(i - 1, 0) : i + 1] -= lost
-        bend = np.degrees((old.height_front - old.height_back - shape.height_front + shape.height_back) / shape.depth_middle)
+        bend = np.degrees(
+            (old.height_front - old.height_back - shape.height_front + shape.height_back) / shape.depth_middle
+        )
         sagittal[:i] += 0.7 * bend
         lean = np.degrees((shape.right_minus_left - old.right_minus_left) / shape.width_middle)
         coronal[:i] -= 0.45 * lean
@@ -282,7 +302,9 @@ def _sacrum(rng: np.random.Generator, last: VertebraParameters, size: float, var
     )
 
 
-def _ribs(rng: np.random.Generator, levels: tuple[Level, ...], size: float, variants: Variants) -> tuple[RibParameters, ...]:
+def _ribs(
+    rng: np.random.Generator, levels: tuple[Level, ...], size: float, variants: Variants
+) -> tuple[RibParameters, ...]:
     """All ribs; the last pair of eleven or thirteen is the floating one of that count."""
     thoracic = [level for level in levels if level.region == "thoracic"]
     stumps = {(s.level, s.side): s.length_mm for s in variants.stump_ribs}
@@ -298,8 +320,12 @@ def _ribs(rng: np.random.Generator, levels: tuple[Level, ...], size: float, vari
                 length = max(length, 45.0)
             length = stumps.pop((str(level), side), float(length))
             small = number in (1, 11, 12, 13)
-            ribs.append(RibParameters(str(level), number, side, length, 6.0 if small else 7.0, 9.5 if number > 10 else 12.0))
-    ribs += [RibParameters(level, variants.thoracic + 1, side, length, 5.5, 9.0) for (level, side), length in stumps.items()]
+            ribs.append(
+                RibParameters(str(level), number, side, length, 6.0 if small else 7.0, 9.5 if number > 10 else 12.0)
+            )
+    ribs += [
+        RibParameters(level, variants.thoracic + 1, side, length, 5.5, 9.0) for (level, side), length in stumps.items()
+    ]
     for side in ("left", "right"):
         length = float(np.clip(rng.normal(38, 10), 20, 60))
         if side in variants.cervical_ribs:

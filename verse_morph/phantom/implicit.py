@@ -1,8 +1,8 @@
 """Implicit solids: functions that give the depth below a surface (positive inside, mm), blended into bones.
 
-A bone is a short list of steps: smooth unions of parts and cuts out of what is there so far. Depths are those of the defining functions;
-they are distances near the surface and grow slower or faster than a distance deep inside. Every part is evaluated only where its own
-bounding box (plus :data:`REACH_MM`) lies.
+A bone is a short list of steps: smooth unions of parts and cuts out of what is there so far. Depths are those of the
+defining functions; they are distances near the surface and grow slower or faster than a distance deep inside. Every
+part is evaluated only where its own bounding box (plus :data:`REACH_MM`) lies.
 """
 
 from __future__ import annotations
@@ -174,12 +174,13 @@ class Lattice:
         high = np.clip(np.ceil(index.max(axis=0)) + 1, 0, self.shape).astype(int)
         if (high <= low).any():
             return None
-        return tuple(slice(a, b) for a, b in zip(low, high, strict=True))  # type: ignore[return-value]
+        i, j, k = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        return i, j, k
 
     def sub(self, box: Sequence[slice]) -> Lattice:
         """The lattice of one index box."""
         start = np.array([s.start for s in box], dtype=np.float64)
-        return Lattice(tuple(s.stop - s.start for s in box), self.first + start @ self.steps, self.steps)  # type: ignore[arg-type]
+        return Lattice(tuple(s.stop - s.start for s in box), self.first + start @ self.steps, self.steps)
 
     def seen_from(self, placement: Placement) -> Lattice:
         """The same points in the own coordinates of something placed in this lattice's space."""
@@ -191,7 +192,9 @@ class Lattice:
         out = []
         for axis in range(3):
             a, b, c = (np.float32(step[axis]) for step in self.steps)
-            out.append((np.float32(self.first[axis]) + a * i)[:, None, None] + (b * j)[None, :, None] + (c * k)[None, None, :])
+            out.append(
+                (np.float32(self.first[axis]) + a * i)[:, None, None] + (b * j)[None, :, None] + (c * k)[None, None, :]
+            )
         return tuple(out)  # type: ignore[return-value]
 
 
@@ -230,7 +233,7 @@ class Bone:
         return out
 
     def volume_mm3(self, step_mm: float = 0.7) -> float:
-        """Volume by quadrature of the depth function on a lattice of the bone's own, each point with its partial share."""
+        """Volume by quadrature of the depth function on the bone's own lattice, each point with its partial share."""
         low, high = self.bounds_mm()
         total = 0.0
         for own in _slabs(low - 2 * step_mm, high + 2 * step_mm, step_mm):
@@ -244,4 +247,4 @@ def _slabs(low: FloatArray, high: FloatArray, step_mm: float, thickness: int = 4
     counts = np.ceil((high - low) / step_mm).astype(int) + 1
     for start in range(0, counts[2], thickness):
         shape = (int(counts[0]), int(counts[1]), int(min(thickness, counts[2] - start)))
-        yield Lattice(shape, low + [0, 0, start * step_mm], np.eye(3) * step_mm)
+        yield Lattice(shape, low + np.array([0.0, 0.0, start * step_mm]), np.eye(3) * step_mm)

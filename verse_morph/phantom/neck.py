@@ -1,10 +1,12 @@
 """The first two cervical vertebrae and a hint of the skull base.
 
-The ring of C1 is built round the dens: its place follows C2, whatever the drawn pose says of the point that stands for C1.
+The ring of C1 is built round the dens: its place follows C2, whatever the drawn pose says of the point that stands for
+C1.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -47,17 +49,38 @@ def axial_joints(c2: VertebraParameters) -> tuple[Joint, Joint]:
     return out[0], out[1]
 
 
-def axis_bone(shape: VertebraParameters, upper: tuple[Joint, Joint], lower: tuple[Joint, Joint], pathology: Pathology) -> Bone:
+def axis_bone(
+    shape: VertebraParameters, upper: tuple[Joint, Joint], lower: tuple[Joint, Joint], pathology: Pathology
+) -> Bone:
     """C2: body, dens, upper joint masses and a strong forked spinous process."""
     top = shape.rim_height / 2
     extra = [
-        Step(Bar(vector(0, 0.5, top - 8), vector(0, -0.5, top + DENS_MM - 4), (5.6, 5.8), (4.8, 4.8), vector(1, 0, 0), 1.0), 2.5),
+        Step(
+            Bar(
+                vector(0, 0.5, top - 8),
+                vector(0, -0.5, top + DENS_MM - 4),
+                (5.6, 5.8),
+                (4.8, 4.8),
+                vector(1, 0, 0),
+                1.0,
+            ),
+            2.5,
+        ),
         Step(Blob(vector(0, -0.5, top + DENS_MM - 5), (5.2, 5.4, 5.5)), 2.0),
     ]
     for joint, side in zip(upper, (1, -1), strict=True):
         plane = (joint.centre - joint.normal * 0.9, -joint.normal)
         mass = Blob(joint.centre - joint.normal * 2.0, (9.0, 8.5, 6.0), _mass_axes(side), plane)
-        leg = Bar(mirrored(vector(7, 0, top - 9), side), joint.centre - joint.normal * 4, (5.5, 6.0), (5.5, 6.5), vector(0, 1, 0), 0.95, 0.5, plane)
+        leg = Bar(
+            mirrored(vector(7, 0, top - 9), side),
+            joint.centre - joint.normal * 4,
+            (5.5, 6.0),
+            (5.5, 6.5),
+            vector(0, 1, 0),
+            0.95,
+            0.5,
+            plane,
+        )
         extra += [Step(mass, 2.5), Step(leg, 2.5)]
     return vertebra_bone(shape, None, lower, pathology, tuple(extra))
 
@@ -73,13 +96,24 @@ def atlas_bone(shape: VertebraParameters, lower: tuple[Joint, Joint]) -> Bone:
     steps: list[Step] = []
     for joint, side in zip(lower, (1, -1), strict=True):
         plane = (joint.centre + joint.normal * 0.9, joint.normal)
-        mass = Bar(vector(side * (LATERAL_X + 0.5), 6.0, 0), vector(side * (LATERAL_X + 1.0), -7.5, 0), (7.0, 8.5), (7.0, 8.0), vector(1, 0, 0), 0.85, 0.6, plane)
+        mass = Bar(
+            vector(side * (LATERAL_X + 0.5), 6.0, 0),
+            vector(side * (LATERAL_X + 1.0), -7.5, 0),
+            (7.0, 8.5),
+            (7.0, 8.0),
+            vector(1, 0, 0),
+            0.85,
+            0.6,
+            plane,
+        )
         steps.append(Step(mass, 2.0))
         tip = vector(side * (shape.transverse_half_span - 4), -7.0, -1.5)
         steps.append(Step(Bar(vector(side * 21, 1.0, -1.0), tip, (2.4, 3.2), (3.4, 4.4), vector(0, 1, 0)), 2.0))
         steps.append(Step(Bar(vector(side * 21, -9.5, -1.0), tip, (2.2, 3.2), (3.4, 4.4), vector(0, 1, 0)), 2.0))
         x = side * 28.0
-        steps.append(Step(Bar(vector(x, -4.0, -9), vector(x, -4.4, 9), (3.0, 2.9), (3.0, 2.9), vector(1, 0, 0)), 1.0, cut=True))
+        steps.append(
+            Step(Bar(vector(x, -4.0, -9), vector(x, -4.4, 9), (3.0, 2.9), (3.0, 2.9), vector(1, 0, 0)), 1.0, cut=True)
+        )
     steps += _arc(front=True) + _arc(front=False)
     dish = [Step(Blob(vector(side * 17.0, -1.0, 13.5), (7.5, 11.5, 7.0)), 1.0, cut=True) for side in (1, -1)]
     return Bone(VERSE.value_of(Level.C1), shape.placement, (*steps, *dish))
@@ -95,18 +129,22 @@ def _arc(front: bool) -> list[Step]:
         points = [vector(19.5 * np.sin(a), -11.0 - 21.0 * np.cos(a), 0.5) for a in angles]
         half, knob = (2.6, 4.0), Blob(vector(0, -33.5, 0), (3.5, 3.0, 4.5))
     steps = []
-    for a, b in zip(points[:-1], points[1:], strict=True):
+    for a, b in itertools.pairwise(points):
         normal = vector(-(b - a)[1], (b - a)[0], 0)
         steps.append(Step(Bar(a, b, half, half, normal, 0.95, 0.8), 1.5))
     return [*steps, Step(knob, 2.0)]
 
 
 def skull_base(c1: VertebraParameters) -> Bone:
-    """Condyles, clivus and the bowl of the occipital bone round the foramen magnum, cut off above: a hint, not a skull."""
+    """Condyles, clivus and the bowl of the occipital bone round the foramen magnum: a hint, not a skull."""
     steps = [
         Step(Blob(vector(0, -18.0, 74.0), (68.0, 78.0, 66.0)), 0.0),
         Step(Blob(vector(0, -18.0, 76.0), (62.0, 72.0, 61.0)), 1.0, cut=True),
-        Step(Bar(vector(0, -8, 100), vector(0, -8, 220), (100, 120), (100, 120), vector(1, 0, 0), 0.1, 0.0), 1.0, cut=True),
+        Step(
+            Bar(vector(0, -8, 100), vector(0, -8, 220), (100, 120), (100, 120), vector(1, 0, 0), 0.1, 0.0),
+            1.0,
+            cut=True,
+        ),
         Step(Bar(vector(0, 16, 13), vector(0, 38, 42), (12, 5), (9, 6), vector(1, 0, 0), 0.9), 4.0),
         Step(Bar(vector(0, 85, 20), vector(0, 30, 34), (90, 26), (90, 30), vector(1, 0, 0), 0.3, 0.0), 2.0, cut=True),
     ]

@@ -54,7 +54,9 @@ class Schmorl:
 
 @dataclass(frozen=True)
 class Osteophyte:
-    """A lip at the front or side edge of an endplate, standing out by ``size_mm``; ``azimuth_deg`` 0 is the front, 90 the right."""
+    """A lip at the front or side edge of an endplate, standing out by ``size_mm``; ``azimuth_deg`` 0 is the front, 90
+    the right.
+    """
 
     level: str
     superior: bool = True
@@ -119,7 +121,7 @@ class Alignment:
     Parameters
     ----------
     kyphosis_T4_T12_deg, lordosis_L1_L5_deg, lordosis_C2_C7_deg : float, optional
-        Cobb angles between rim planes, + = lordotic: a kyphosis is negative. The lower level is the last thoracic or lumbar one.
+        Cobb angles between rim planes, + = lordotic: a kyphosis is negative. The lower level is the region's last.
     coronal_curve_deg : float, optional
         Coronal Cobb angle between the end vertebrae of :attr:`coronal_ends`, + = convex to the right.
     coronal_ends : 2 str
@@ -149,7 +151,8 @@ class View:
     cut_mm : 2 floats
         Moves the upper and the lower border into the anatomy, mm: positive values cut the first or last vertebra.
     half_width_mm : float or None
-        Half extent of the field to both sides of the spine; None takes all that :attr:`PhantomOptions.ribs` and pelvis ask for.
+        Half extent of the field to both sides of the spine; None takes all that :attr:`PhantomOptions.ribs` and pelvis
+        ask for.
     front_mm, back_mm : float
         Free space in front of the bodies and behind the spinous processes.
     """
@@ -204,11 +207,12 @@ def _in_range(name: str, value: float | None, low: float, high: float, unit: str
 
 @dataclass(frozen=True)
 class VertebraParameters:
-    """One vertebra in its own coordinates: x right, y anterior, z superior, origin in the middle of the body between its rim planes.
+    """One vertebra in its own coordinates: x right, y anterior, z superior, origin in the middle of the body between
+    its rim planes.
 
-    Lengths in mm, angles in degrees. ``height_front`` and ``height_back`` are the distances of the rim planes at the front and back of the
-    middle depth; ``right_minus_left`` the same across. ``pre_*`` are the heights before any fracture. ``centre_mm`` and ``rotation`` place
-    it in the world.
+    Lengths in mm, angles in degrees. ``height_front`` and ``height_back`` are the distances of the rim planes at the
+    front and back of the middle depth; ``right_minus_left`` the same across. ``pre_*`` are the heights before any
+    fracture. ``centre_mm`` and ``rotation`` place it in the world.
     """
 
     level: str
@@ -262,7 +266,9 @@ class VertebraParameters:
 
 @dataclass(frozen=True)
 class SacrumParameters:
-    """The sacrum: size of its first endplate and bodies, and its place (own coordinates like a vertebra's, origin in S1's endplate)."""
+    """The sacrum: size of its first endplate and bodies, and its place (own coordinates like a vertebra's, origin in
+    S1's endplate).
+    """
 
     width: float
     depth: float
@@ -337,7 +343,7 @@ class SpineParameters:
 
     @property
     def fused_levels(self) -> frozenset[Level]:
-        """Levels fused with the sacrum, which VerSe leaves unlabelled: the last lumbar-type one in Castellvi 3 and 4."""
+        """Levels fused with the sacrum, unlabelled in VerSe: the last lumbar-type one in Castellvi 3 and 4."""
         fused = self.options.variants.castellvi in ("3a", "3b", "4")
         return frozenset({self.levels[-1]}) if fused else frozenset()
 

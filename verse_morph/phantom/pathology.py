@@ -16,8 +16,8 @@ FRONT = 0.4
 def fractured(shape: VertebraParameters, pathology: Pathology) -> VertebraParameters:
     """The vertebra after its fractures, the same object when it has none.
 
-    A wedge takes the wanted share of the height at 10 % of the depth and nothing at 90 %, a biconcave fracture that share of the height
-    in the middle and nothing of the rims, a crush fracture that share of every height.
+    A wedge takes the wanted share of the height at 10 % of the depth and nothing at 90 %, a biconcave fracture that
+    share of the height in the middle and nothing of the rims, a crush fracture that share of every height.
     """
     for fracture in pathology.fractures:
         if fracture.level == shape.level:
@@ -41,7 +41,11 @@ def _one(shape: VertebraParameters, kind: str, loss: float) -> VertebraParameter
         )
     if kind == "biconcave":
         more = loss * (shape.rim_height - dishes) / 2
-        return replace(shape, concavity_superior=shape.concavity_superior + more, concavity_inferior=shape.concavity_inferior + more)
+        return replace(
+            shape,
+            concavity_superior=shape.concavity_superior + more,
+            concavity_inferior=shape.concavity_inferior + more,
+        )
     at_front = shape.rim_height + FRONT * (front - back)
     at_back = shape.rim_height - FRONT * (front - back)
     slope = ((1 - loss) * at_front - at_back) / (2 * FRONT)
@@ -83,14 +87,20 @@ def half_formed(shape: VertebraParameters, variants: Variants) -> VertebraParame
 
 
 def osteophyte_steps(shape: VertebraParameters, pathology: Pathology) -> tuple[Step, ...]:
-    """Lips at the rim of a vertebra: flat ellipsoids at the edge of an endplate, pointing outwards and slightly towards the disc."""
+    """Lips at the rim of a vertebra: flat ellipsoids at the edge of an endplate, pointing outwards and slightly towards
+    the disc.
+    """
     steps = []
     for lip in pathology.osteophytes:
         if lip.level != shape.level:
             continue
         angle = np.radians(lip.azimuth_deg)
         outward = np.array([np.sin(angle), np.cos(angle), 0.0])
-        width, depth = (shape.width_superior, shape.depth_superior) if lip.superior else (shape.width_inferior, shape.depth_inferior)
+        width, depth = (
+            (shape.width_superior, shape.depth_superior)
+            if lip.superior
+            else (shape.width_inferior, shape.depth_inferior)
+        )
         sign = 1.0 if lip.superior else -1.0
         edge = outward * np.array([width / 2, depth / 2, 0])
         gy = (shape.height_front - shape.height_back) / shape.depth_middle

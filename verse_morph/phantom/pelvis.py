@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from verse_morph.phantom.case import FEMUR, HIP
@@ -37,7 +39,13 @@ def pelvis_bones(parameters: SpineParameters) -> list[Bone]:
     return bones
 
 
-def _bar(side: int, scale: float, ends: tuple[FloatArray, FloatArray], halves: tuple[tuple[float, float], ...], across: FloatArray) -> Step:
+def _bar(
+    side: int,
+    scale: float,
+    ends: tuple[FloatArray, FloatArray],
+    halves: tuple[tuple[float, float], ...],
+    across: FloatArray,
+) -> Step:
     start, end = (mirrored(point * scale, side) for point in ends)
     return Step(Bar(start, end, halves[0], halves[1], mirrored(across, side), 0.95), 7.0)
 
@@ -46,9 +54,16 @@ def _hip(side: int, scale: float) -> list[Step]:
     """Iliac wing as a fan of flat rods with a thick crest, ischium, pubis, and the socket."""
     dome = vector(82, 14, -78)
     neck = vector(63, -36, -42)
-    crest = [vector(121, 62, -22), vector(133, 42, 22), vector(128, 6, 46), vector(98, -42, 38), vector(52, -64, 12), vector(44, -60, -24)]
+    crest = [
+        vector(121, 62, -22),
+        vector(133, 42, 22),
+        vector(128, 6, 46),
+        vector(98, -42, 38),
+        vector(52, -64, 12),
+        vector(44, -60, -24),
+    ]
     steps = _wing(side, scale, (dome, neck), crest)
-    for a, b in zip(crest[:-1], crest[1:], strict=True):
+    for a, b in itertools.pairwise(crest):
         steps.append(_bar(side, scale, (a, b), ((6.0, 7.0), (6.0, 7.0)), vector(1, 0, 0)))
     sit, front = vector(64, -12, -172), vector(11, 68, -138)
     steps += [
@@ -63,13 +78,17 @@ def _hip(side: int, scale: float) -> list[Step]:
     outward = mirrored(vector(0.75, 0.35, -0.55), side)
     radius = (HEAD_RADIUS + 2.5) * scale
     steps.append(Step(Blob(head, (radius, radius, radius)), 1.0, cut=True))
-    mouth = Bar(head, head + outward * 50, (radius * 0.98, radius * 0.98), (radius * 1.5, radius * 1.5), vector(0, 0, 1))
+    mouth = Bar(
+        head, head + outward * 50, (radius * 0.98, radius * 0.98), (radius * 1.5, radius * 1.5), vector(0, 0, 1)
+    )
     return [*steps, Step(mouth, 2.0, cut=True), _hole(side, scale)]
 
 
 def _wing(side: int, scale: float, base: tuple[FloatArray, FloatArray], crest: list[FloatArray]) -> list[Step]:
-    """The iliac wing: flat rods from the line above the socket to the crest, each in the plane of its stretch of the crest."""
-    edge = np.concatenate([np.linspace(a, b, 3, endpoint=False) for a, b in zip(crest[:-1], crest[1:], strict=True)] + [crest[-1:]])
+    """The iliac wing: flat rods from the line above the socket to the crest, each in the plane of its stretch of the
+    crest.
+    """
+    edge = np.concatenate([np.linspace(a, b, 3, endpoint=False) for a, b in itertools.pairwise(crest)] + [crest[-1:]])
     steps = []
     for k in range(len(edge)):
         share = np.clip((k - 3) / (len(edge) - 4), 0, 1)

@@ -55,7 +55,12 @@ def tilts(link_deg: FloatArray) -> FloatArray:
 def link_vectors(chain: Chain) -> FloatArray:
     """Links (N - 1, 3) as vectors that point down, mm."""
     up = np.stack(
-        [np.tan(np.radians(chain.coronal_deg)), np.tan(np.radians(chain.sagittal_deg)), np.ones_like(chain.sagittal_deg)], axis=1
+        [
+            np.tan(np.radians(chain.coronal_deg)),
+            np.tan(np.radians(chain.sagittal_deg)),
+            np.ones_like(chain.sagittal_deg),
+        ],
+        axis=1,
     )
     up /= np.linalg.norm(up, axis=1, keepdims=True)
     return -up * chain.distances_mm[:, None]
@@ -87,7 +92,9 @@ def as_rows(matrix: FloatArray) -> tuple[Point, Point, Point]:
 
 
 def rim_tilts(shape: VertebraParameters) -> dict[str, float]:
-    """Sagittal and coronal tilt of both rim planes against the world's axial plane, degrees (see :mod:`verse_morph.phantom.truth`)."""
+    """Sagittal and coronal tilt of both rim planes against the world's axial plane, degrees (see
+    :mod:`verse_morph.phantom.truth`).
+    """
     gx = shape.right_minus_left / shape.width_middle / 2
     gy = (shape.height_front - shape.height_back) / shape.depth_middle / 2
     rotation = np.array(shape.rotation)

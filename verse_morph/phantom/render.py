@@ -8,9 +8,10 @@ import numpy as np
 
 from verse_morph.anatomy import Level
 from verse_morph.errors import InputError
+from verse_morph.phantom.body import BodyPart
 from verse_morph.phantom.case import CANAL, PhantomCase, disc_label
 from verse_morph.phantom.implicit import FAR_MM, REACH_MM, Bone, Lattice
-from verse_morph.phantom.parameters import SpineParameters
+from verse_morph.phantom.parameters import SpineParameters, VertebraParameters
 from verse_morph.phantom.primitives import corners
 from verse_morph.phantom.skeleton import bones_of, discs_of, thecal_sac
 from verse_morph.phantom.truth import truth_of
@@ -19,14 +20,17 @@ from verse_morph.space import FloatArray, Grid
 DEEPEST_MM = 20.0
 
 
-def render(parameters: SpineParameters, grid_or_spacing: Grid | float | Sequence[float] = 1.0, name: str = "phantom") -> PhantomCase:
+def render(
+    parameters: SpineParameters, grid_or_spacing: Grid | float | Sequence[float] = 1.0, name: str = "phantom"
+) -> PhantomCase:
     """The patient on a grid.
 
     Parameters
     ----------
     parameters : SpineParameters
     grid_or_spacing : Grid, float or 3 floats
-        A grid whose axes run nearest to R, A, S (it may be oblique), or the voxel size in mm of the grid of the asked field of view.
+        A grid whose axes run nearest to R, A, S (it may be oblique), or the voxel size in mm of the grid of the asked
+        field of view.
     name : str
         The scan's key.
 
@@ -37,7 +41,9 @@ def render(parameters: SpineParameters, grid_or_spacing: Grid | float | Sequence
     """
     grid = grid_or_spacing if isinstance(grid_or_spacing, Grid) else field_of_view(parameters, grid_or_spacing)
     if grid.axis_codes != "RAS":
-        raise InputError(f"a phantom is rendered on a grid with axes RAS, got {grid.axis_codes}; turn the result afterwards")
+        raise InputError(
+            f"a phantom is rendered on a grid with axes RAS, got {grid.axis_codes}; turn the result afterwards"
+        )
     structures = np.zeros(grid.shape, dtype=np.uint8)
     depth = np.full(grid.shape, FAR_MM, dtype=np.float16)
     lattice = Lattice.of(grid)
@@ -120,18 +126,16 @@ def _view_box(parameters: SpineParameters) -> tuple[FloatArray, FloatArray]:
     return low, high
 
 
-def _edge(shape: object, sign: int) -> float:
-    """Highest or lowest world height of a vertebra's rims and processes (about)."""
-    from verse_morph.phantom.body import BodyPart
-    from verse_morph.phantom.parameters import VertebraParameters
-
-    assert isinstance(shape, VertebraParameters)
-    box = corners(BodyPart(shape).bounds_mm())
-    edge = (shape.placement.to_world(box)[:, 2] * sign).max()
-    low = shape.canal_depth + shape.depth_middle / 2
-    spinous = np.array([0, -low, 0]) + shape.spinous_length * np.array(
-        [0, -np.cos(np.radians(shape.spinous_drop)), -np.sin(np.radians(shape.spinous_drop))]
+def _edge(shape: VertebraParameters, sign: int) -> float:
+    """Highest (+1) or lowest (-1) world height of a vertebra's rims and processes (about)."""
+    rims = shape.placement.to_world(corners(BodyPart(shape).bounds_mm()))[:, 2]
+    drop = np.radians(shape.spinous_drop)
+    start = -shape.depth_middle / 2 - shape.canal_depth
+    tip = np.array(
+        [
+            0,
+            start - shape.spinous_length * np.cos(drop),
+            -shape.spinous_length * np.sin(drop) - 0.6 * shape.lamina_height,
+        ]
     )
-    spinous[2] -= shape.lamina_height * 0.6
-    reach = max(edge, float(shape.placement.to_world(spinous)[2] * sign))
-    return sign * reach
+    return sign * float(max((sign * rims).max(), sign * shape.placement.to_world(tip)[2]))

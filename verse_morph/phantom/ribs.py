@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from verse_morph.phantom.case import CERVICAL_RIB, rib_label
@@ -11,8 +13,8 @@ from verse_morph.phantom.primitives import Placement
 from verse_morph.phantom.vertebra import vector
 from verse_morph.space import FloatArray
 
-# Per rib 1 to 13: half width of the thorax, its depth from the rib angle to the front, and how far the full arc drops, mm, for a thorax
-# 252 mm wide and 178 mm deep.
+# Per rib 1 to 13: half width of the thorax, its depth from the rib angle to the front, and how far the full arc drops,
+# mm, for a thorax 252 mm wide and 178 mm deep.
 HALF_WIDTHS = (50, 76, 92, 102, 110, 115, 119, 122, 123, 121, 117, 108, 100)
 DEPTHS = (62, 100, 130, 150, 163, 172, 176, 176, 174, 172, 172, 172, 172)
 DROPS = (62, 84, 104, 120, 132, 142, 150, 156, 162, 168, 190, 220, 220)
@@ -32,9 +34,11 @@ def rib_bone(parameters: SpineParameters, rib: RibParameters) -> Bone:
     shape = parameters[rib.level]
     line = axis_of(parameters, rib)
     label = CERVICAL_RIB[rib.side] if rib.number == 0 else rib_label(rib.side, rib.number)
-    centre = np.array(shape.centre_mm) + np.array(shape.rotation)[:, 1] * (DEPTHS[min(rib.number, 13) - 1] / 2 - shape.transverse_back)
+    centre = np.array(shape.centre_mm) + np.array(shape.rotation)[:, 1] * (
+        DEPTHS[min(rib.number, 13) - 1] / 2 - shape.transverse_back
+    )
     steps = []
-    for i, (a, b) in enumerate(zip(line[:-1], line[1:], strict=True)):
+    for i, (a, b) in enumerate(itertools.pairwise(line)):
         radial = (a + b) / 2 - centre
         radial[2] *= 0.2
         share = np.clip(np.array([i, i + 1]) * SEGMENT_MM / 45.0, 0, 1)
@@ -76,7 +80,11 @@ def _control(parameters: SpineParameters, rib: RibParameters) -> FloatArray:
         -0.30 * shape.depth_middle,
         0.25 * shape.rim_height if floating or row == 0 else shape.rim_height / 2,
     )
-    tubercle = vector(shape.transverse_half_span - 1.0, -shape.transverse_back + 4.8 + rib.thickness_mm / 2 + JOINT_MM, shape.transverse_up - 1.5)
+    tubercle = vector(
+        shape.transverse_half_span - 1.0,
+        -shape.transverse_back + 4.8 + rib.thickness_mm / 2 + JOINT_MM,
+        shape.transverse_up - 1.5,
+    )
     if floating:
         tubercle = tubercle + vector(3.0, 0.0, -9.0)
     start = [shape.placement.to_world(head * own), shape.placement.to_world(tubercle * own)]
@@ -91,7 +99,13 @@ def _control(parameters: SpineParameters, rib: RibParameters) -> FloatArray:
     for angle in np.linspace(max(first + 14, 30), FRONT_DEG, 9):
         share = ((angle - first) / (FRONT_DEG - first)) ** (0.7 if floating else 0.85)
         t = np.radians(angle)
-        arc.append(vector(middle_x + side * half * np.sin(t) ** 0.85, centre_y - depth / 2 * np.cos(t), back[2] - DROPS[row] * share))
+        arc.append(
+            vector(
+                middle_x + side * half * np.sin(t) ** 0.85,
+                centre_y - depth / 2 * np.cos(t),
+                back[2] - DROPS[row] * share,
+            )
+        )
     return np.array([*start, *arc])
 
 
@@ -100,7 +114,12 @@ def _straight(shape: VertebraParameters, rib: RibParameters, side: float) -> Flo
     own = np.array([side, 1.0, 1.0])
     if rib.number == 0:
         tip = vector(shape.transverse_half_span + 3.5, -shape.transverse_back + 6.0, shape.transverse_up - 2.0)
-        points = [vector(shape.width_middle / 2 + 6.0, -1.0, -4.0), tip, tip + vector(12, 8, -14), tip + vector(18, 26, -32)]
+        points = [
+            vector(shape.width_middle / 2 + 6.0, -1.0, -4.0),
+            tip,
+            tip + vector(12, 8, -14),
+            tip + vector(18, 26, -32),
+        ]
     else:
         # A lumbar rib takes the place of the transverse process and stands before its joint.
         root = vector(shape.pedicle_separation / 2 + 11.0, -shape.transverse_back + 8.0, shape.transverse_up + 0.5)

@@ -1,4 +1,6 @@
-"""Sacrum and coccyx: five fused bodies on a curve, wings, canal, foramina, and the joint processes for the last vertebra."""
+"""Sacrum and coccyx: five fused bodies on a curve, wings, canal, foramina, and the joint processes for the last
+vertebra.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +45,14 @@ def sacral_shape(parameters: SpineParameters) -> VertebraParameters:
 
 
 def spine_of_sacrum(parameters: SpineParameters) -> FloatArray:
-    """Middles of the borders of the five bodies (6, 3), and of four coccygeal ones (4, 3) after them, own coordinates."""
+    """Middles of the borders of the five bodies (6, 3), then of four coccygeal ones (4, 3), own coordinates."""
     s = parameters.sacrum
     lengths = [S1_HEIGHT] + [(s.length - S1_HEIGHT) / (SEGMENTS - 1)] * (SEGMENTS - 1) + [11.0, 9.0, 8.0, 6.0]
     # Direction of each body, from straight down to forward; S1 leans back a little.
-    angles = np.radians([-8, 2, 0.30 * s.curve_deg, 0.75 * s.curve_deg, 1.15 * s.curve_deg] + [1.4 * s.curve_deg + 9 * k for k in range(4)])
+    angles = np.radians(
+        [-8, 2, 0.30 * s.curve_deg, 0.75 * s.curve_deg, 1.15 * s.curve_deg]
+        + [1.4 * s.curve_deg + 9 * k for k in range(4)]
+    )
     points = [vector(0, 0, S1_HEIGHT / 2)]
     for length, angle in zip(lengths, angles, strict=True):
         points.append(points[-1] + length * vector(0, np.sin(angle), -np.cos(angle)))
@@ -104,11 +109,17 @@ def _wing(parameters: SpineParameters, line: FloatArray, side: int) -> list[Step
         (top, (9.0, 12.0), (9.0, 14.0)),
         (middle, (9.0, 13.0), (10.0, 15.0)),
         (edge, (10.0, 10.0), (8.0, 8.0)),
-        ((vector(0.2 * span, line[2][1] - 8, line[2][2] - 3), vector(0.78 * span, line[2][1] - 15, line[2][2])), (8.0, 13.0), (9.0, 12.0)),
+        (
+            (vector(0.2 * span, line[2][1] - 8, line[2][2] - 3), vector(0.78 * span, line[2][1] - 15, line[2][2])),
+            (8.0, 13.0),
+            (9.0, 12.0),
+        ),
         (tail, (8.0, 7.0), (4.5, 5.0)),
         ((vector(0.15 * span, line[3][1] - 6, line[3][2]), edge[1]), (6.5, 14.0), (6.5, 12.0)),
     ]
-    return [Step(Bar(mirrored(a, side), mirrored(b, side), h0, h1, vector(0, 1, 0), 0.9), 6.0) for (a, b), h0, h1 in bars]
+    return [
+        Step(Bar(mirrored(a, side), mirrored(b, side), h0, h1, vector(0, 1, 0), 0.9), 6.0) for (a, b), h0, h1 in bars
+    ]
 
 
 def _roof(line: FloatArray) -> list[Step]:
@@ -119,7 +130,9 @@ def _roof(line: FloatArray) -> list[Step]:
     steps = []
     for k in range(SEGMENTS - 1):
         half = (17.0 - 2.6 * k, 4.0 - 0.3 * k)
-        steps.append(Step(Bar(points[k], points[k + 1], half, (half[0] - 2.6, half[1] - 0.3), vector(1, 0, 0), 0.9), 3.0))
+        steps.append(
+            Step(Bar(points[k], points[k + 1], half, (half[0] - 2.6, half[1] - 0.3), vector(1, 0, 0), 0.9), 3.0)
+        )
     for k in range(3):
         steps.append(Step(Blob(points[k] + vector(0, -6.0, -6.0), (3.0, 6.5 - 1.2 * k, 8.0)), 3.0))
     return steps
@@ -139,5 +152,7 @@ def _cuts(line: FloatArray, depth: float) -> list[Step]:
             at = line[k] * np.array([0, 1, 1]) + vector(x, 0, 0)
             front, back = at + vector(side * 3.0, 16, -2), at + vector(0, -32, 0)
             radius = 4.6 - 0.5 * (k - 1)
-            steps.append(Step(Bar(front, back, (radius, radius), (0.7 * radius, 0.7 * radius), vector(1, 0, 0)), 2.0, cut=True))
+            steps.append(
+                Step(Bar(front, back, (radius, radius), (0.7 * radius, 0.7 * radius), vector(1, 0, 0)), 2.0, cut=True)
+            )
     return steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,9 @@ _JOINT_SIZE = {"cervical": (5.2, 6.0), "thoracic": (6.5, 5.2), "lumbar": (8.0, 7
 
 
 def facet_normal(upper: Level, last_thoracic: bool) -> FloatArray:
-    """Direction from the lower to the upper process of the right joint below a level, in the frame between both vertebrae."""
+    """Direction from the lower to the upper process of the right joint below a level, in the frame between both
+    vertebrae.
+    """
     if upper.region == "lumbar" or last_thoracic:
         angle = np.radians(_LUMBAR_ANGLE.get(str(upper), 20.0))
         return vector(-np.cos(angle), -np.sin(angle), 0.0)
@@ -65,7 +68,9 @@ def joints_between(upper: VertebraParameters, lower: VertebraParameters, last_th
 
 
 def _own(joints: tuple[Joint, Joint], place: Placement) -> tuple[Joint, Joint]:
-    right, left = (Joint(place.to_own(j.centre), place.rotation.T @ j.normal, j.half_height, j.half_width) for j in joints)
+    right, left = (
+        Joint(place.to_own(j.centre), place.rotation.T @ j.normal, j.half_height, j.half_width) for j in joints
+    )
     return right, left
 
 
@@ -75,7 +80,7 @@ def vertebra_bones(parameters: SpineParameters) -> dict[Level, Bone]:
     pathology = parameters.options.pathology
     chain = [*parameters.vertebrae, sacral_shape(parameters)]
     links = [axial_joints(chain[1])]
-    links += [joints_between(a, b, Level(a.level) is last_thoracic) for a, b in zip(chain[1:-1], chain[2:], strict=True)]
+    links += [joints_between(a, b, Level(a.level) is last_thoracic) for a, b in itertools.pairwise(chain[1:])]
     bones = {}
     for index, shape in enumerate(parameters.vertebrae):
         lower = _own(links[index], shape.placement)
@@ -95,7 +100,11 @@ def vertebra_bones(parameters: SpineParameters) -> dict[Level, Bone]:
 def bones_of(parameters: SpineParameters) -> list[Bone]:
     """All bones of the patient that were asked for."""
     options = parameters.options
-    bones = [bone for level, bone in vertebra_bones(parameters).items() if options.neck or level.region != "cervical" or level is Level.C7]
+    bones = [
+        bone
+        for level, bone in vertebra_bones(parameters).items()
+        if options.neck or level.region != "cervical" or level is Level.C7
+    ]
     last, sacral = parameters.vertebrae[-1], sacral_shape(parameters)
     joints = _own(joints_between(last, sacral, False), sacral.placement)
     bones += sacrum_bones(parameters, joints, transitional_steps(parameters)[1])
@@ -126,7 +135,9 @@ class Disc:
         return np.stack([-half, half])
 
     def depth(self, lattice: Lattice) -> np.ndarray:
-        """Depth at the points of a lattice in the world: between the endplates and within both footprints, bulging by 1 mm."""
+        """Depth at the points of a lattice in the world: between the endplates and within both footprints, bulging by 1
+        mm.
+        """
         box = tuple(slice(0, n) for n in lattice.shape)
         above, below = BodyPart(self.upper), BodyPart(self.lower)
         xu, yu, zu = lattice.seen_from(self.upper.placement).points(box)
@@ -138,7 +149,7 @@ class Disc:
 def discs_of(parameters: SpineParameters) -> dict[Level, Disc]:
     """Discs by the level above them; the one below the last vertebra lies on S1, none below C1."""
     chain = [*parameters.vertebrae[1:], sacral_shape(parameters)]
-    return {Level(upper.level): Disc(upper, lower) for upper, lower in zip(chain[:-1], chain[1:], strict=True)}
+    return {Level(upper.level): Disc(upper, lower) for upper, lower in itertools.pairwise(chain)}
 
 
 def thecal_sac(parameters: SpineParameters) -> Bone:
@@ -154,6 +165,3 @@ def thecal_sac(parameters: SpineParameters) -> Bone:
         for a, b, half_a, half_b in zip(points[:-1], points[1:], halves[:-1], halves[1:], strict=True)
     ]
     return Bone(CANAL, Placement(), tuple(steps))
-
-
-__all__ = ["Disc", "bones_of", "discs_of", "joints_between", "sacral_shape", "thecal_sac", "vertebra_bones"]

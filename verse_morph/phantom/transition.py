@@ -42,7 +42,9 @@ def transitional_steps(parameters: SpineParameters) -> tuple[tuple[Step, ...], t
         tip = vector(last.transverse_half_span - 2, -last.transverse_back + 3, last.transverse_up - 6)
         if kind == "high":
             half = TYPE_1_HEIGHT_MM / 2
-            above.append(Step(Bar(mirrored(root, side), mirrored(tip, side), (6.5, half), (4.5, half), vector(0, 1, 0)), 4.0))
+            above.append(
+                Step(Bar(mirrored(root, side), mirrored(tip, side), (6.5, half), (4.5, half), vector(0, 1, 0)), 4.0)
+            )
             continue
         # Where the process meets the wing: above the wing's upper surface, in the sacrum's coordinates.
         meeting = sacral.placement.to_world(mirrored(vector(parameters.sacrum.half_span - 17.0, -10.0, 15.0), side))

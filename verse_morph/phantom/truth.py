@@ -1,7 +1,8 @@
 """True numbers of a patient, from the functions that define its surfaces, never from voxels.
 
-Heights, tilts, concavity, discs and slips are solved on the endplate functions; volumes and centroids are quadratures of the depth
-functions on a lattice of the vertebra's own (within about 0.2 %). The definitions are those of the measurements, the code is not.
+Heights, tilts, concavity, discs and slips are solved on the endplate functions; volumes and centroids are quadratures
+of the depth functions on a lattice of the vertebra's own (within about 0.2 %). The definitions are those of the
+measurements, the code is not.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ def meet(surface: Surface, starts: FloatArray, axis: FloatArray) -> FloatArray:
 
 
 def superior_axis(shape: VertebraParameters, tangent: FloatArray) -> FloatArray:
-    """Superior axis in own coordinates: z, the mean of both rim planes' normals, or the spine's tangent where they open too wide."""
+    """Superior axis in own coordinates: z, the mean of both rim planes' normals, or the spine's tangent where they open
+    too wide.
+    """
     gx, gy = BodyPart(shape).slopes
     opening = 2 * np.degrees(np.arctan(np.hypot(gx, gy) / 2))
     return tangent if opening > COLLAPSED_DEG else np.array([0.0, 0.0, 1.0])
@@ -119,7 +122,9 @@ def moments(bone: Bone, grid: Grid | None, others: Sequence[Bone] = ()) -> tuple
     depth = bone.depth(own, 2 * step)
     share = np.clip(depth / np.float32(step) + np.float32(0.5), 0, 1)
     for other in others:
-        seen = Placement(other.placement.rotation.T @ bone.placement.rotation, other.placement.to_own(bone.placement.offset_mm))
+        seen = Placement(
+            other.placement.rotation.T @ bone.placement.rotation, other.placement.to_own(bone.placement.offset_mm)
+        )
         moved = seen.to_own(corners(other.bounds_mm()))
         box = own.box(np.stack([moved.min(axis=0), moved.max(axis=0)]), 0.0)
         if box is not None:
@@ -159,7 +164,7 @@ def canal_size(bone: Bone, shape: VertebraParameters) -> dict[str, float]:
     bony = bone.depth(lattice)[:, :, 0]
     channel = part.depth(*lattice.points((slice(0, count[0]), slice(0, count[1]), slice(0, 1))))[:, :, 0]
     free = np.where(channel > -0.6, np.clip(0.5 - bony / step, 0, 1), 0)
-    middle = int(round(-low[0] / step))
+    middle = round(-low[0] / step)
     return {
         "canal_width_mm": float(free.sum(axis=0).max() * step),
         "canal_depth_mm": float(free[middle].sum() * step),
@@ -189,15 +194,23 @@ def _outside(bone: Bone, grid: Grid) -> bool:
     return Lattice.of(grid).box(bone.world_bounds_mm(), 1.0) is None
 
 
-def _row(parameters: SpineParameters, index: int, bone: Bone, volume: float, in_view: float, grid: Grid | None) -> dict[str, Any]:
+def _row(
+    parameters: SpineParameters, index: int, bone: Bone, volume: float, in_view: float, grid: Grid | None
+) -> dict[str, Any]:
     shape = parameters.vertebrae[index]
     level, pathology = Level(shape.level), parameters.options.pathology
-    row: dict[str, Any] = {"level": shape.level, "label": VERSE.value_of(level), "labelled": level not in parameters.fused_levels}
+    row: dict[str, Any] = {
+        "level": shape.level,
+        "label": VERSE.value_of(level),
+        "labelled": level not in parameters.fused_levels,
+    }
     body = body_of(shape, pathology)
     body_in_view = in_view
     if level is not Level.C1:
         size, centre, body_in_view = moments(Bone(0, shape.placement, (Step(body, 0.0),)), grid)
-        row |= dict(zip(("body_x_mm", "body_y_mm", "body_z_mm"), map(float, shape.placement.to_world(centre)), strict=True))
+        row |= dict(
+            zip(("body_x_mm", "body_y_mm", "body_z_mm"), map(float, shape.placement.to_world(centre)), strict=True)
+        )
         row["body_volume_cm3"] = size / 1000
         row |= _body_values(parameters, index, body)
         row |= canal_size(bone, shape)
@@ -255,7 +268,9 @@ def _losses(parameters: SpineParameters, shape: VertebraParameters, now: Mapping
     grade = 0 if most < 20 else 1 if most < 25 else 2 if most <= 40 else 3
     kind = ""
     if grade:
-        kind = "crush" if loss["posterior"] >= 20 else "biconcave" if loss["middle"] - loss["anterior"] >= 5 else "wedge"
+        kind = (
+            "crush" if loss["posterior"] >= 20 else "biconcave" if loss["middle"] - loss["anterior"] >= 5 else "wedge"
+        )
     return out | {"genant_grade": grade, "genant_type": kind}
 
 
@@ -266,7 +281,7 @@ def points_of(shape: VertebraParameters) -> dict[str, float]:
         "pedicle_left": np.array([-shape.pedicle_separation / 2, -shape.pedicle_back, shape.pedicle_up]),
         "pedicle_right": np.array([shape.pedicle_separation / 2, -shape.pedicle_back, shape.pedicle_up]),
     }
-    out = {}
+    out: dict[str, float] = {}
     for name, place in places.items():
         world = shape.placement.to_world(place)
         out |= {f"{name}_{a}_mm": float(v) for a, v in zip("xyz", world, strict=True)}
@@ -292,12 +307,16 @@ def disc_rows(parameters: SpineParameters, seen: Sequence[str]) -> list[dict[str
 
 
 def disc_values(upper: BodyPart, lower: BodyPart) -> dict[str, Any]:
-    """Gap between facing endplates along the mid-disc normal at 10, 50 and 90 % of the common depth, slip, and wedge angles."""
+    """Gap between facing endplates along the mid-disc normal at 10, 50 and 90 % of the common depth, slip, and wedge
+    angles.
+    """
     place = between(upper.shape, lower.shape)
     fronts = min(upper.shape.depth_inferior, lower.shape.depth_superior) / 2
     out: dict[str, Any] = {}
     for name, share in SHARES.items():
-        x, y = np.meshgrid(np.linspace(-0.1, 0.1, 11) * upper.shape.width_middle, 2 * fronts * (0.5 - share) + np.linspace(-1, 1, 5))
+        x, y = np.meshgrid(
+            np.linspace(-0.1, 0.1, 11) * upper.shape.width_middle, 2 * fronts * (0.5 - share) + np.linspace(-1, 1, 5)
+        )
         starts = place.to_world(np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], axis=1))
         normal = place.rotation[:, 2]
         above = meet(upper.bottom, *_own(upper.shape.placement, starts, normal))
@@ -323,7 +342,9 @@ def meyerding(slip_mm: float, percent: float) -> int:
 
 
 def curve_rows(parameters: SpineParameters, seen: set[str]) -> list[dict[str, Any]]:
-    """Cobb angles between rim planes, + = lordotic; the coronal curve is the largest between vertebrae at least two levels apart."""
+    """Cobb angles between rim planes, + = lordotic; the coronal curve is the largest between vertebrae at least two
+    levels apart.
+    """
     tilt = {v.level: rim_tilts(v) for v in parameters.vertebrae}
     sacral = rim_tilts(sacral_shape(parameters))
     thoracic = max(level for level in parameters.levels if level.region == "thoracic")
@@ -364,7 +385,9 @@ def _curve(name: str, upper: str, lower: str, angle: float, plane: str, flags: s
 def scan_facts(parameters: SpineParameters) -> dict[str, Any]:
     """What holds for the scan as a whole: the patient, counts, variants, ribs."""
     variants = parameters.options.variants
-    stumps = sorted((rib.level, rib.side, rib.length_mm) for rib in parameters.ribs if rib.number and rib.length_mm < 38)
+    stumps = sorted(
+        (rib.level, rib.side, rib.length_mm) for rib in parameters.ribs if rib.number and rib.length_mm < 38
+    )
     return {
         "sex": parameters.sex,
         "age": parameters.age,

@@ -1,7 +1,7 @@
 """Vertebrae C3 to L6: body, pedicles, laminae, processes and joints put together from blended parts.
 
-The facet joints are shared: :class:`Joint` fixes a joint's middle and direction between two vertebrae, and the processes of both end in
-front of it, so that neighbours never touch there whatever the pose.
+The facet joints are shared: :class:`Joint` fixes a joint's middle and direction between two vertebrae, and the
+processes of both end in front of it, so that neighbours never touch there whatever the pose.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def mirrored(point: FloatArray, side: int) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class Joint:
-    """A facet joint in one vertebra's own coordinates; the normal points from the lower to the upper vertebra's process."""
+    """A facet joint in one vertebra's own coordinates; the normal points from the lower to the upper vertebra's
+    process.
+    """
 
     centre: FloatArray
     normal: FloatArray
@@ -42,7 +44,7 @@ class Joint:
 
 @dataclass(frozen=True, eq=False)
 class CanalPart:
-    """The vertebral foramen as a straight channel along z: round, or a triangle with rounded corners (``taper`` > 0)."""
+    """The vertebral foramen as a straight channel along z: round, or a rounded triangle (``taper`` > 0)."""
 
     centre_y: float
     half_width: float
@@ -53,9 +55,13 @@ class CanalPart:
     def depth(self, x: Field, y: Field, z: Field) -> Field:
         """See :class:`verse_morph.phantom.implicit.Part`."""
         v = (y - np.float32(self.centre_y)) / np.float32(self.half_depth)
-        width = np.float32(self.half_width) * (1 + np.float32(self.taper) * np.clip(v, -1, 1)) / np.float32(1 + 0.3 * self.taper)
+        width = (
+            np.float32(self.half_width)
+            * (1 + np.float32(self.taper) * np.clip(v, -1, 1))
+            / np.float32(1 + 0.3 * self.taper)
+        )
         u = x / width
-        power = 2.25
+        power = 1.9 if self.taper > 0.4 else 2.25
         level = np.maximum((np.abs(u) ** power + np.abs(v) ** power) ** (1 / power), np.float32(0.05))
         radius = np.sqrt(x * x + np.square(y - np.float32(self.centre_y)))
         out = np.where(level > 0.05, radius * (1 - level) / level, np.float32(min(self.half_width, self.half_depth)))
@@ -98,7 +104,9 @@ def marks(shape: VertebraParameters) -> Marks:
     cervical = Level(shape.level).region == "cervical"
     if cervical:
         width, x = 5.4, shape.canal_width / 2 + 2.7
-    junction = vector(max(x, shape.facet_x - 1) if cervical else x + 0.5, wall - 0.72 * shape.canal_depth, shape.pedicle_up - 1.0)
+    junction = vector(
+        max(x, shape.facet_x - 1) if cervical else x + 0.5, wall - 0.72 * shape.canal_depth, shape.pedicle_up - 1.0
+    )
     lamina_z = (0.35 if cervical else 1.0) * shape.pedicle_up - (0.30 if cervical else 0.46) * shape.lamina_height
     # The annotated point may lie behind the pedicle proper, which ends at the arch.
     y = float(np.clip(-shape.pedicle_back, wall - 0.65 * shape.canal_depth, wall + 2.0))
@@ -128,7 +136,9 @@ def _lamina(shape: VertebraParameters, m: Marks, side: int) -> Step:
     end = vector(0.5, m.canal_back - 0.55 * shape.lamina_thickness, m.lamina_z - 1.0)
     along = end - start
     # The lower edge lies farther back: laminae overlap like shingles.
-    across = vector(along[1], -along[0], 0) / np.hypot(along[0], along[1]) + vector(0, 0, 0.42 if region == "thoracic" else 0.30)
+    across = vector(along[1], -along[0], 0) / np.hypot(along[0], along[1]) + vector(
+        0, 0, 0.42 if region == "thoracic" else 0.30
+    )
     outer = (half[0], (0.52 if region == "lumbar" else 0.95) * half[1])
     bar = Bar(mirrored(start, side), mirrored(end, side), outer, half, mirrored(across, side), 0.75)
     return Step(bar, ARCH_BLEND_MM)
@@ -147,7 +157,7 @@ def _spinous(shape: VertebraParameters, m: Marks) -> list[Step]:
             Step(Bar(base, waist, (1.1 * t, h), (0.8 * t, 0.8 * h), vector(1, 0, 0), 0.7, 0.2), ARCH_BLEND_MM),
             Step(Bar(waist, tip, (0.8 * t, 0.8 * h), (1.1 * t, 0.88 * h), vector(1, 0, 0), 0.8, 0.2), ARCH_BLEND_MM),
         ]
-        low = tip + vector(0, 2.0, -0.5 * h)
+        low = tip + vector(0, 2.0, -0.4 * h)
         return [*steps, Step(Blob(low, (1.35 * t, 4.5, 0.55 * h)), 3.0)]
     if level.region == "thoracic" and shape.spinous_drop > 20:
         root = (1.3 * t, max(h, 0.27 * shape.lamina_height))
@@ -173,7 +183,11 @@ def _transverse(shape: VertebraParameters, m: Marks, side: int) -> list[Step]:
         massive = shape.level in ("L5", "L6")
         root = vector(m.pedicle[0], m.back_wall - (0.25 if massive else 0.5) * shape.canal_depth, m.pedicle[2] - 1.5)
         tip = tip - vector(h * 0.6, 0, 0)
-        halves = ((7.0, h), (5.5, 0.75 * h), (4.0, 0.55 * h)) if massive else ((4.2, 0.9 * h), (2.8, 0.75 * h), (2.3, 0.95 * h))
+        halves = (
+            ((7.0, h), (5.5, 0.75 * h), (4.0, 0.55 * h))
+            if massive
+            else ((4.2, 0.9 * h), (2.8, 0.75 * h), (2.3, 0.95 * h))
+        )
         # The process leaves the arch sideways and bends back and up or down towards its tip.
         bend = root + 0.5 * (tip - root) + vector(0, 2.0, -0.8)
         first = Bar(mirrored(root, side), mirrored(bend, side), halves[0], halves[1], vector(0, 1, 0), 0.95)
@@ -181,7 +195,9 @@ def _transverse(shape: VertebraParameters, m: Marks, side: int) -> list[Step]:
         return [Step(first, ARCH_BLEND_MM), Step(second, ARCH_BLEND_MM)]
     root = m.junction + vector(-0.5, 0, -0.5)
     tip = tip - vector(0.7 * h, 0, 0)
-    steps = [Step(Bar(mirrored(root, side), mirrored(tip, side), (4.8, 1.0 * h), (4.0, 0.85 * h), vector(0, 1, 0)), 4.0)]
+    steps = [
+        Step(Bar(mirrored(root, side), mirrored(tip, side), (4.8, 1.0 * h), (4.0, 0.85 * h), vector(0, 1, 0)), 4.0)
+    ]
     # The back of the arch narrows from the transverse processes to the spinous process like a gable.
     edge = root + 0.35 * (tip - root) + vector(0, -1.0, -2.0)
     foot = vector(3.0, m.canal_back - shape.lamina_thickness, m.lamina_z - 0.42 * shape.lamina_height)
@@ -197,15 +213,27 @@ def _cervical_transverse(shape: VertebraParameters, m: Marks, side: int) -> list
     back = (vector(m.junction[0], m.back_wall - 4, -0.5), vector(end - 1, m.back_wall - 1.5, -3.0))
     steps = []
     for start, stop in (front, back):
-        steps.append(Step(Bar(mirrored(start, side), mirrored(stop, side), (2.0, 3.0), (2.0, 2.6), vector(0, 1, 0)), 2.0))
+        steps.append(
+            Step(Bar(mirrored(start, side), mirrored(stop, side), (2.0, 3.0), (2.0, 2.6), vector(0, 1, 0)), 2.0)
+        )
     floor = (front[1] + vector(-1, 0, -0.5), back[1] + vector(-1, 0, 0))
-    steps.append(Step(Bar(mirrored(floor[0], side), mirrored(floor[1], side), (1.8, 1.8), (1.8, 1.8), vector(1, 0, 0)), 2.0))
+    steps.append(
+        Step(Bar(mirrored(floor[0], side), mirrored(floor[1], side), (1.8, 1.8), (1.8, 1.8), vector(1, 0, 0)), 2.0)
+    )
     x = (edge + end) / 2 - 1.2
-    hole = Bar(vector(side * x, m.back_wall + 2.4, -14), vector(side * x, m.back_wall + 1.4, 14), (3.0, 2.8), (3.0, 2.8), vector(1, 0, 0))
+    hole = Bar(
+        vector(side * x, m.back_wall + 2.4, -14),
+        vector(side * x, m.back_wall + 1.4, 14),
+        (3.0, 2.8),
+        (3.0, 2.8),
+        vector(1, 0, 0),
+    )
     return [*steps, Step(hole, 1.0, cut=True)]
 
 
-def articular_process(start: FloatArray, joint: Joint, away: int, root_half: tuple[float, float], thick: float) -> list[Step]:
+def articular_process(
+    start: FloatArray, joint: Joint, away: int, root_half: tuple[float, float], thick: float
+) -> list[Step]:
     """An articular process: a rod from the arch to the joint and a plate in front of it, both cut by the joint's plane.
 
     ``away`` is -1 for the process below the joint (superior process of the lower vertebra), +1 for the one above.
@@ -222,7 +250,9 @@ def articular_process(start: FloatArray, joint: Joint, away: int, root_half: tup
     return [Step(rod, 2.5), Step(plate, 2.0)]
 
 
-def _processes(shape: VertebraParameters, m: Marks, upper: tuple[Joint, Joint] | None, lower: tuple[Joint, Joint] | None) -> list[Step]:
+def _processes(
+    shape: VertebraParameters, m: Marks, upper: tuple[Joint, Joint] | None, lower: tuple[Joint, Joint] | None
+) -> list[Step]:
     region = Level(shape.level).region
     thick = {"cervical": 4.5, "thoracic": 3.6, "lumbar": 5.0}[region]
     steps: list[Step] = []
