@@ -128,6 +128,13 @@ def test_grade_and_type_of_fractures():
     assert rows["L3"]["height_before_posterior_mm"] > rows["L3"]["height_posterior_mm"] * 1.7
 
 
+def test_a_half_vertebra_is_no_fracture():
+    rows = {row["level"]: row for row in vertebra_rows(draw(3, variants=Variants(half_vertebra="T9")), None)}
+    assert rows["T9"]["height_right_mm"] > rows["T9"]["height_left_mm"] * 2
+    assert rows["T9"]["genant_grade"] == 0
+    assert rows["T9"]["height_loss_middle_pct"] == 0
+
+
 @pytest.mark.parametrize(
     ("wish", "name", "value"),
     [

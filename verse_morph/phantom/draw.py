@@ -49,13 +49,15 @@ def draw_parameters(rng: np.random.Generator, options: PhantomOptions | None = N
     levels = levels_of(options.variants)
     chain = _chain(rng, levels, size)
     shapes = _shapes(rng, levels, chain, size)
-    before = {}
+    before, regular = {}, {}
     for index, shape in enumerate(shapes):
-        changed = half_formed(fractured(shape, options.pathology), options.variants)
-        if changed is not shape:
-            before[shape.level] = shape
-            shapes[index] = changed
-    chain = _settled(chain, shapes, before)
+        formed = half_formed(shape, options.variants)
+        shapes[index] = fractured(formed, options.pathology)
+        if shapes[index] is not shape:
+            regular[shape.level] = shape
+        if shapes[index] is not formed:
+            before[shape.level] = formed
+    chain = _settled(chain, shapes, regular)
     vertebrae = aligned(chain, shapes, options.alignment)
     vertebrae = (ring_on_dens(vertebrae[0], vertebrae[1]), *vertebrae[1:])
     sacrum = _sacrum(rng, vertebrae[-1], size, options.variants)
@@ -256,8 +258,9 @@ def _settled(chain: Chain, shapes: list[VertebraParameters], before: dict[str, V
         )
         sagittal[:i] += 0.7 * bend
         lean = np.degrees((shape.right_minus_left - old.right_minus_left) / shape.width_middle)
-        coronal[:i] -= 0.45 * lean
-        coronal[i:] += 0.45 * lean
+        # The spine straightens again over the next levels above and below.
+        away = np.arange(len(coronal)) + 0.5 - i
+        coronal += 0.45 * lean * np.sign(away) * np.clip(1.1 - np.abs(away) / 5, 0, 1)
     for i in range(1, len(shapes) - 1):
         need = (shapes[i].rim_height + shapes[i + 1].rim_height) / 2 + _least_gap(chain, shapes, i)
         if shapes[i].level != "C1" and distances[i] < need:

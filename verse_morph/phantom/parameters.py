@@ -315,7 +315,7 @@ class SpineParameters:
     options : PhantomOptions
         What was asked.
     before : Mapping of str to VertebraParameters
-        The fractured or half vertebrae as they would be without the change.
+        The fractured vertebrae as they were before.
     """
 
     sex: str
