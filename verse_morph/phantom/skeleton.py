@@ -25,7 +25,7 @@ from verse_morph.space import FloatArray
 _CERVICAL, _THORACIC = vector(0.05, -0.72, 0.70), vector(0.22, -0.94, 0.25)
 # Angle between a lumbar joint and the sagittal plane, degrees, below each level.
 _LUMBAR_ANGLE = {"T12": 20.0, "T13": 20.0, "L1": 25.0, "L2": 30.0, "L3": 36.0, "L4": 44.0, "L5": 52.0, "L6": 52.0}
-_JOINT_SIZE = {"cervical": (5.2, 6.0), "thoracic": (6.5, 5.2), "lumbar": (8.0, 7.5)}
+_JOINT_SIZE = {"cervical": (5.2, 6.0), "thoracic": (6.5, 5.2), "lumbar": (8.8, 8.0)}
 
 
 def facet_normal(upper: Level, last_thoracic: bool) -> FloatArray:

@@ -254,7 +254,7 @@ def _processes(
     shape: VertebraParameters, m: Marks, upper: tuple[Joint, Joint] | None, lower: tuple[Joint, Joint] | None
 ) -> list[Step]:
     region = Level(shape.level).region
-    thick = {"cervical": 4.5, "thoracic": 3.6, "lumbar": 5.0}[region]
+    thick = {"cervical": 4.5, "thoracic": 3.6, "lumbar": 5.6}[region]
     steps: list[Step] = []
     for index, side in enumerate((1, -1)):
         if upper is not None:
