@@ -97,7 +97,7 @@ def test_quadrature_gives_shared_space_to_the_deeper_one():
     one = Bone(1, Placement(), (Step(Blob(np.zeros(3), (10.0, 10.0, 10.0)), 0.0),))
     two = replace(one, placement=Placement(rotation(20.0), np.array([12.0, 0, 0])))
     cap = np.pi * 4**2 * (3 * 10 - 4) / 3
-    assert moments(one, None, [two])[0] == pytest.approx(4 / 3 * np.pi * 1000 - cap, rel=0.005)
+    assert moments(one, None, [two], 0.0)[0] == pytest.approx(4 / 3 * np.pi * 1000 - cap, rel=0.005)
 
 
 @pytest.mark.parametrize(("kind", "place"), [("wedge", "anterior"), ("biconcave", "middle"), ("crush", "posterior")])

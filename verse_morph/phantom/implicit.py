@@ -22,6 +22,8 @@ Field = NDArray[np.float32]
 # How far outside a part its depth is evaluated, and the depth of everything farther away.
 REACH_MM = 5.0
 FAR_MM = -10.0
+# Different bones never touch: between two that meet, this much is left free.
+CLEFT_MM = 0.9
 
 
 class Part(Protocol):

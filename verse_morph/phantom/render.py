@@ -9,8 +9,8 @@ import numpy as np
 from verse_morph.anatomy import Level
 from verse_morph.errors import InputError
 from verse_morph.phantom.body import BodyPart
-from verse_morph.phantom.case import CANAL, PhantomCase, disc_label
-from verse_morph.phantom.implicit import FAR_MM, REACH_MM, Bone, Lattice
+from verse_morph.phantom.case import CANAL, SACRUM, PhantomCase, disc_label
+from verse_morph.phantom.implicit import CLEFT_MM, FAR_MM, REACH_MM, Bone, Lattice
 from verse_morph.phantom.parameters import SpineParameters, VertebraParameters
 from verse_morph.phantom.primitives import corners
 from verse_morph.phantom.skeleton import bones_of, discs_of, thecal_sac
@@ -48,21 +48,26 @@ def render(
     depth = np.full(grid.shape, FAR_MM, dtype=np.float16)
     lattice = Lattice.of(grid)
     for bone in bones_of(parameters):
-        _add(bone, lattice, structures, depth)
+        fused = bone.label == SACRUM and bool(parameters.fused_levels)
+        _add(bone, lattice, structures, depth, 0.0 if fused else CLEFT_MM)
     _add_soft(parameters, lattice, structures)
     return PhantomCase(structures, depth, grid, parameters, truth_of(parameters, grid), name)
 
 
-def _add(bone: Bone, lattice: Lattice, structures: np.ndarray, depth: np.ndarray) -> None:
-    """Adds one bone; where two meet, a voxel belongs to the one it lies deeper in."""
+def _add(bone: Bone, lattice: Lattice, structures: np.ndarray, depth: np.ndarray, cleft_mm: float) -> None:
+    """Adds one bone; where two meet, a voxel belongs to the one it lies deeper in, with a cleft between them."""
     box = lattice.box(bone.world_bounds_mm(), REACH_MM)
     if box is None:
         return
     here = bone.depth(lattice.sub(box).seen_from(bone.placement))
     np.clip(here, FAR_MM, DEEPEST_MM, out=here)
-    best = depth[box]
-    structures[box][(here > 0) & (here > best)] = bone.label
+    best, labels = depth[box], structures[box]
+    lead = here - best
+    labels[(here > 0) & (lead > 0)] = bone.label
     np.maximum(best, here, out=best, casting="same_kind")
+    between = (best > 0) & (np.abs(lead) < cleft_mm)
+    labels[between] = 0
+    best[between] = (np.abs(lead[between]) - cleft_mm) / 2
 
 
 def _add_soft(parameters: SpineParameters, lattice: Lattice, structures: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from verse_morph.anatomy import VERSE, Level
 from verse_morph.phantom.align import slip_of
 from verse_morph.phantom.body import BodyPart
 from verse_morph.phantom.case import Truth
-from verse_morph.phantom.implicit import Bone, Lattice, Step
+from verse_morph.phantom.implicit import CLEFT_MM, Bone, Lattice, Step
 from verse_morph.phantom.parameters import Pathology, SpineParameters, VertebraParameters
 from verse_morph.phantom.pose import rim_tilts
 from verse_morph.phantom.primitives import Placement, corners
@@ -110,10 +110,12 @@ def concavity(body: BodyPart, superior: bool) -> float:
     return float(below.max() / np.sqrt(1 + (gx * gx + gy * gy) / 4))
 
 
-def moments(bone: Bone, grid: Grid | None, others: Sequence[Bone] = ()) -> tuple[float, FloatArray, float]:
+def moments(
+    bone: Bone, grid: Grid | None, others: Sequence[Bone] = (), cleft_mm: float = CLEFT_MM
+) -> tuple[float, FloatArray, float]:
     """Volume (mm3), centroid (own coordinates) and share inside a grid's box, by quadrature of the depth function.
 
-    What lies deeper in one of the other bones belongs to that one.
+    What lies deeper in one of the other bones belongs to that one, and a cleft between them to neither.
     """
     low, high = bone.bounds_mm()
     step = QUADRATURE_MM
@@ -126,11 +128,11 @@ def moments(bone: Bone, grid: Grid | None, others: Sequence[Bone] = ()) -> tuple
             other.placement.rotation.T @ bone.placement.rotation, other.placement.to_own(bone.placement.offset_mm)
         )
         moved = seen.to_own(corners(other.bounds_mm()))
-        box = own.box(np.stack([moved.min(axis=0), moved.max(axis=0)]), 0.0)
+        box = own.box(np.stack([moved.min(axis=0), moved.max(axis=0)]), 2.0)
         if box is not None:
             near = Lattice(own.sub(box).shape, seen.to_world(own.sub(box).first), own.steps @ seen.rotation.T)
-            # Where two depths cross they change at about twice the step.
-            lead = (depth[box] - np.maximum(other.depth(near, 0.0), -step)) / np.float32(2 * step)
+            # Where two depths cross their difference changes at about twice the step.
+            lead = (depth[box] - other.depth(near, 2.0) - np.float32(cleft_mm)) / np.float32(2 * step)
             np.minimum(share[box], np.clip(lead + np.float32(0.5), 0, 1), out=share[box])
     total = float(share.sum(dtype=np.float64))
     axes = [share.sum(axis=tuple(a for a in range(3) if a != axis), dtype=np.float64) for axis in range(3)]
