@@ -138,6 +138,22 @@ def evaluate(  # noqa: PLR0913  one parameter per option
 
 
 @app.command()
+def phantom(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the data set (VerSe layout).")],
+    n: Annotated[int, typer.Option("--n", "-n", help="Number of cases.")] = 1,
+    seed: Annotated[int, typer.Option(help="Case k of one seed is always the same.")] = 0,
+    variant: Annotated[str, typer.Option(help="mixed (as in the paper), none, castellvi-3b, lumbar-6, ...")] = "mixed",
+    preset: Annotated[str | None, typer.Option(help="Simulated scanner; vendors as in the paper by default.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+) -> None:
+    """Simulated scans of invented spines with every true number beside them."""
+    from verse_morph.cli.phantom import run_phantom
+    from verse_morph.phantom.dataset import DatasetJob
+
+    run_phantom(DatasetJob(output=output, n=n, seed=seed, variant=variant, preset=preset, workers=workers))
+
+
+@app.command()
 def demo(output: Output = Path("demo_output")) -> None:
     """Measure a built-in phantom and compare with its true numbers; needs no data."""
     from verse_morph.cli.run import run_demo

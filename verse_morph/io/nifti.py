@@ -115,7 +115,11 @@ def write_array(array: NDArray, affine: FloatArray, path: Path | str) -> None:
         if temporary.name.endswith(".gz"):
             from isal import igzip
 
-            with igzip.open(temporary, "wb", compresslevel=COMPRESSION_LEVEL) as stream:
+            # No time and no name in the header: the same image gives the same bytes.
+            with (
+                temporary.open("wb") as file,
+                igzip.IGzipFile("", "wb", COMPRESSION_LEVEL, file, mtime=0) as stream,
+            ):
                 image.to_stream(stream)
         else:
             with temporary.open("wb") as plain:
