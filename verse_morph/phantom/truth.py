@@ -28,7 +28,7 @@ from verse_morph.space import FloatArray, Grid
 SHARES = {"anterior": 0.1, "middle": 0.5, "posterior": 0.9}
 # Rim planes that open wider than this say nothing about the body's axis: the spine's tangent does.
 COLLAPSED_DEG = 25.0
-QUADRATURE_MM = 0.7
+QUADRATURE_MM = 0.8
 Surface = Callable[[NDArray, NDArray], NDArray]
 
 
