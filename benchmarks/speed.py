@@ -25,9 +25,9 @@ from verse_morph.volume import LabelMap
 def read(path: str) -> LabelMap:
     """The mask, or the built-in spine."""
     if path == "demo":
-        from verse_morph.phantom.solids import demo_case
+        from verse_morph.phantom.solids import solid_case
 
-        return demo_case()[0]
+        return solid_case()[0]
     from verse_morph.io import read_labels
 
     return read_labels(Path(path))

@@ -13,7 +13,7 @@ import pytest
 
 from verse_morph import cli
 from verse_morph.io import read_labels, write_centroids, write_labels, write_scan
-from verse_morph.phantom.solids import demo_case
+from verse_morph.phantom.solids import solid_case
 from verse_morph.space import Grid, canonical
 from verse_morph.volume import LabelMap
 
@@ -24,7 +24,7 @@ CALL = [sys.executable, "-c", "from verse_morph.cli import main; main()"]
 def case(tmp_path_factory):
     """The demo phantom as files: mask, CT, and centroids one millimetre above the true ones."""
     folder = tmp_path_factory.mktemp("case")
-    labels, scan, truth = demo_case(spacing_mm=1.5)
+    labels, scan, truth = solid_case(spacing_mm=1.5)
     write_labels(labels, folder / "solid_seg-vert_msk.nii.gz")
     write_scan(scan, folder / "solid_ct.nii.gz")
     points = {

@@ -249,16 +249,16 @@ def test_placement_refuses_a_mirror():
 
 @pytest.fixture(scope="module")
 def demo():
-    return solids.demo_case(seed=0)
+    return solids.solid_case(seed=0)
 
 
 def test_demo_is_the_same_every_time_and_noise_follows_the_seed(demo):
     labels, scan, truth = demo
-    again = solids.demo_case(seed=0)
+    again = solids.solid_case(seed=0)
     np.testing.assert_array_equal(labels.labels, again[0].labels)
     np.testing.assert_array_equal(scan.hu, again[1].hu)
     assert truth.equals(again[2])
-    other = solids.demo_case(seed=1)
+    other = solids.solid_case(seed=1)
     np.testing.assert_array_equal(labels.labels, other[0].labels)
     assert (scan.hu != other[1].hu).any()
 
@@ -275,7 +275,7 @@ def test_demo_looks_like_a_lumbar_spine(demo):
 
 
 def test_demo_discs_are_eight_to_eleven_millimetres():
-    spine = list(solids.demo_spine().values())
+    spine = list(solids.solid_spine().values())
     for (upper, above), (lower, below) in itertools.pairwise(spine):
         foot = above.to_world([0, 0, -upper.body.rim_height / 2])
         head = below.to_world([0, 0, lower.body.rim_height / 2])
@@ -283,7 +283,7 @@ def test_demo_discs_are_eight_to_eleven_millimetres():
 
 
 def test_demo_canal_is_open_from_end_to_end():
-    spine = solids.demo_spine()
+    spine = solids.solid_spine()
     centres = [place.to_world([0, v.canal_y, 0]) for v, place in spine.values()]
     line = np.concatenate([np.linspace(a, b, 100) for a, b in itertools.pairwise(centres)])
     assert not any(Placed(v, place).inside(line).any() for v, place in spine.values())

@@ -5,7 +5,7 @@ import pytest
 
 from verse_morph.errors import NotMeasurable
 from verse_morph.measure.heights import height_lines
-from verse_morph.phantom.solids import demo_case
+from verse_morph.phantom.solids import solid_case
 from verse_morph.plot.overlay import FOOTER, figure_sheet
 from verse_morph.plot.sheets import cut, sheet
 from verse_morph.shape import build_spine
@@ -14,7 +14,7 @@ from verse_morph.spine import Spine
 
 @pytest.fixture(scope="module")
 def demo():
-    labels, scan, _ = demo_case(spacing_mm=1.5)
+    labels, scan, _ = solid_case(spacing_mm=1.5)
     return build_spine(labels, scan), labels, scan
 
 

@@ -24,7 +24,7 @@ def run_phantom(job: DatasetJob) -> None:
         [f"{value:.0f}" if isinstance(value, float) else str(value) for value in row]
         for row in made[list(SHOWN)].head(MOST_ROWS).itertuples(index=False)
     ]
-    console.print(table(f"{len(made)} phantoms in {job.output}", SHOWN, rows, words=3))
+    console.print(table(f"{len(made)} phantoms in {job.output}", SHOWN, rows, words=SHOWN[:3]))
     if len(made) > MOST_ROWS:
         console.print(f"... {len(made) - MOST_ROWS} more in {job.output / 'participants.csv'}", soft_wrap=True)
     console.print("invented patients; vendor names are fictions: no scanner was measured for them", soft_wrap=True)

@@ -93,7 +93,7 @@ def run_demo(parent: Path) -> None:
     """Measure the built-in phantom, write results, figures and the truth, and print how far both are apart."""
     from verse_morph.io import write_table
     from verse_morph.io.results import results_folder
-    from verse_morph.phantom.solids import demo_case
+    from verse_morph.phantom.demo import demo_case
 
     started = datetime.now(UTC)
     job = MeasureJob(mask=Path("built-in phantom"), output=parent, figures=True, overwrite=True)

@@ -49,12 +49,12 @@ __all__ = [
     "SolidVertebra",
     "Tube",
     "Union",
-    "demo_case",
-    "demo_spine",
     "elliptic_cylinder",
     "numeric_volume_mm3",
     "rotation",
     "simple_ct",
+    "solid_case",
+    "solid_spine",
     "spine_labelmap",
     "stack",
     "voxelise",
@@ -543,7 +543,7 @@ def stack(
     return out
 
 
-def demo_spine() -> dict[Level, tuple[SolidVertebra, Placement]]:
+def solid_spine() -> dict[Level, tuple[SolidVertebra, Placement]]:
     """L1 to L5 on a lordotic arc (sizes after Panjabi et al. 1992), L1 wedge-compressed in front."""
     sizes = {  # width, depth, height at the front and the back, canal width, pedicle width
         Level.L1: (43.0, 34.0, 16.0, 25.0, 23.0, 8.0),
@@ -562,7 +562,7 @@ def demo_spine() -> dict[Level, tuple[SolidVertebra, Placement]]:
     return {level: (shapes[level], places[level]) for level in shapes}
 
 
-def demo_case(seed: int = 0, spacing_mm: float | Sequence[float] = 1.0) -> tuple[LabelMap, Scan, pd.DataFrame]:
+def solid_case(seed: int = 0, spacing_mm: float | Sequence[float] = 1.0) -> tuple[LabelMap, Scan, pd.DataFrame]:
     """A five-vertebra lumbar spine: its mask, a simple CT of it, and one row of true values per vertebra.
 
     Parameters
@@ -582,7 +582,7 @@ def demo_case(seed: int = 0, spacing_mm: float | Sequence[float] = 1.0) -> tuple
     """
     import pandas as pd
 
-    spine = demo_spine()
+    spine = solid_spine()
     labels = spine_labelmap(spine, Sampling(spacing_mm, axes="PIR", margin_mm=16, supersample=3), name="solid-demo")
     scan = Scan(simple_ct(labels, np.random.default_rng(seed)), labels.grid, labels.name)
     rows = [
