@@ -28,6 +28,7 @@ from verse_morph.space import FloatArray, Grid
 SHARES = {"anterior": 0.1, "middle": 0.5, "posterior": 0.9}
 # Rim planes that open wider than this say nothing about the body's axis: the spine's tangent does.
 COLLAPSED_DEG = 25.0
+SECTION_INSET_MM = 2.0
 QUADRATURE_MM = 0.8
 Surface = Callable[[NDArray, NDArray], NDArray]
 
@@ -108,6 +109,28 @@ def concavity(body: BodyPart, superior: bool) -> float:
     plane = (s.rim_height + gx * x + gy * y) / 2
     below = plane - body.top(x, y) if superior else body.bottom(x, y) + plane
     return float(below.max() / np.sqrt(1 + (gx * gx + gy * gy) / 4))
+
+
+def section_under_rim(body: BodyPart, superior: bool) -> tuple[float, float]:
+    """Width at mid-depth and depth at mid-width of the section parallel to a rim plane and 2 mm inside it, mm."""
+    gx, gy = body.slopes
+    up = np.array([-gx / 2, -gy / 2, 1.0]) if superior else np.array([-gx / 2, -gy / 2, -1.0])
+    normal = up / np.linalg.norm(up)
+    centre = np.array([0.0, 0.0, (1 if superior else -1) * body.shape.rim_height / 2]) - SECTION_INSET_MM * normal
+    right = np.array([1.0, 0.0, 0.0]) - normal[0] * normal
+    front = np.array([0.0, 1.0, 0.0]) - normal[1] * normal
+    low, high = _run(body, centre, front)
+    middle = centre + 0.5 * (low + high) * front / np.linalg.norm(front)
+    left, far = _run(body, middle, right)
+    return far - left, high - low
+
+
+def _run(body: BodyPart, start: FloatArray, direction: FloatArray) -> tuple[float, float]:
+    """Where a line through a point first enters and last leaves the body, mm along it."""
+    along = np.arange(-45.0, 45.0, 0.02)
+    x, y, z = (start[:, None] + (direction / np.linalg.norm(direction))[:, None] * along).astype(np.float32)
+    inside = np.flatnonzero(body.depth(x, y, z) > 0)
+    return float(along[inside[0]]), float(along[inside[-1]])
 
 
 def moments(
@@ -242,13 +265,9 @@ def _body_values(parameters: SpineParameters, index: int, body: BodyPart) -> dic
     now = heights(body, axis)
     out: dict[str, Any] = {f"height_{name}_mm": value for name, value in now.items()}
     out |= {"body_width_middle_mm": shape.width_middle, "body_depth_middle_mm": shape.depth_middle}
-    gx, gy = body.slopes
-    for side, width, depth in (
-        ("superior", shape.width_superior, shape.depth_superior),
-        ("inferior", shape.width_inferior, shape.depth_inferior),
-    ):
-        out[f"endplate_{side}_width_mm"] = float(width * np.hypot(1, gx / 2))
-        out[f"endplate_{side}_depth_mm"] = float(depth * np.hypot(1, gy / 2))
+    for side in ("superior", "inferior"):
+        width, depth = section_under_rim(body, side == "superior")
+        out |= {f"endplate_{side}_width_mm": width, f"endplate_{side}_depth_mm": depth}
         out[f"endplate_{side}_concavity_mm"] = concavity(body, side == "superior")
     tilt = rim_tilts(shape)
     out |= {f"endplate_{name.split('_')[0]}_tilt_{name.split('_')[1]}_deg": value for name, value in tilt.items()}

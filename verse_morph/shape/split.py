@@ -27,11 +27,15 @@ WALL_BAND_MM = 5.0
 # Bodies fill 0.55 to 0.8 of the box around them, whole vertebrae 0.15 to 0.3.
 BODY_BOX_FILL = 0.45
 WALL_SLOPE_MAX = 0.25
+# How far the rims' back lips may reach behind the line along the middle of the wall.
+BACK_LIP_MM = 3.0
 DENS_NECK_RATIO = 1.5
 # Share of the body's depth, from the back, in which pedicles may leave it.
 PEDICLE_DEPTH_SHARE = 0.4
 # Share of the body's half-width, about the mid-plane, in which no pedicle leaves it.
 CENTRAL_SHARE = 0.5
+# How far a rim may stand out from the opened body, as a share of the body's width.
+RIM_FLARE = 0.07
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +177,12 @@ def body_mask(
 
     at = np.argwhere(crop.mask)
     local = frame.to_local(crop.grid.to_world(at))
-    in_front = local[:, 1] >= wall[0] + wall[1] * local[:, 2]
+    behind_wall = wall[0] + wall[1] * local[:, 2] - local[:, 1]
+    in_front = behind_wall <= 0
+    # Between the pedicles nothing but the back lips of the rims reaches behind the wall.
+    low, high = np.percentile(local[in_front, 2], [20, 80]) if in_front.any() else (0.0, 0.0)
+    ends = (local[:, 2] < low) | (local[:, 2] > high)
+    in_front |= ends & (np.abs(local[:, 0]) < WALL_BAND_MM) & (behind_wall < BACK_LIP_MM)
     if half_width_mm is not None:
         in_front &= np.abs(local[:, 0]) <= half_width_mm
     at, local = at[in_front], local[in_front]
@@ -220,10 +229,14 @@ def _inside_footprint(local: NDArray, opened: NDArray[np.bool_], wall_y: float) 
     pedicle_free = opened & ((local[:, 1] > front) | (local[:, 2] < low) | (np.abs(local[:, 0]) < between))
     shadow = np.zeros(tuple(shape), bool)
     shadow[tuple(cells[pedicle_free].T)] = True
-    shadow = binary_dilation(binary_fill_holes(binary_closing(shadow)))
+    shadow = binary_dilation(binary_fill_holes(binary_closing(shadow, iterations=2)))
+    # An opening rounds the rims off; towards the endplates, where no pedicle is, they may stand out a little further.
+    flare = binary_dilation(shadow, iterations=max(1, round(RIM_FLARE * 2 * between / CENTRAL_SHARE / STEP_MM)))
+    high = np.percentile(body[:, 2], 70)
+    rim = (local[:, 2] < low) | ((local[:, 2] > high) & (local[:, 1] > front))
     fits = ((cells >= 0) & (cells < shape)).all(axis=1)
-    clipped = np.clip(cells, 0, shape - 1)
-    return fits & shadow[clipped[:, 0], clipped[:, 1]]
+    at = tuple(np.clip(cells, 0, shape - 1).T)
+    return fits & (shadow[at] | (flare[at] & rim))
 
 
 def without_dens(crop: Crop, frame: Frame, body: NDArray[np.bool_]) -> NDArray[np.bool_]:
