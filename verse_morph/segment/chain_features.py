@@ -51,6 +51,11 @@ def _typical_gap(gap: FloatArray, k: int) -> float:
     return float(np.median(near)) if len(near) else float(gap[k])
 
 
+def likeliest_region(row: Row) -> np.ndarray:
+    """0 cervical, 1 thoracic, 2 lumbar, -1 where no score reaches one half; array (n,)."""
+    return np.where(row.scores.max(axis=1) > 0.5, row.scores.argmax(axis=1), -1)
+
+
 def _score_logits(scores: FloatArray) -> FloatArray:
     clipped = np.clip(scores, 0.005, 0.995)
     return np.asarray(np.log(clipped / (1 - clipped)) / SCORE_LOGIT)
@@ -58,7 +63,6 @@ def _score_logits(scores: FloatArray) -> FloatArray:
 
 def _local(row: Row) -> FloatArray:
     """Features of one vertebra and of the steps to its neighbours, array (n, width)."""
-    n = len(row)
     sides = [side - row.points_mm for side in (row.left_mm, row.right_mm)]
     found = np.column_stack([np.isfinite(side[:, 0]) for side in sides])
     both = found.all(axis=1)
@@ -74,7 +78,7 @@ def _local(row: Row) -> FloatArray:
         single[0][:, [0, 2]] / LENGTH_MM, single[1][:, [0, 2]] / LENGTH_MM,
         row.from_pedicles.astype(float)[:, None], _step_columns(row.points_mm),
     ]  # fmt: skip
-    return np.concatenate(columns, axis=1) if n else np.zeros((0, 25))
+    return np.concatenate(columns, axis=1)
 
 
 def _tangents(points: FloatArray) -> FloatArray:
@@ -106,8 +110,7 @@ def _global(row: Row) -> FloatArray:
     """What every vertebra knows of the whole row, array (n, 13)."""
     n = len(row)
     index = np.arange(n)
-    logits = _score_logits(row.scores)
-    region = np.where(logits.max(axis=1) > 0, logits.argmax(axis=1), -1)
+    region = likeliest_region(row)
     counts = np.array([(region == k).sum() for k in range(3)])
     lumbar, thoracic = np.flatnonzero(region == 2), np.flatnonzero(region == 1)
     first_lumbar = np.clip(index - lumbar.min(), -6, 6) if len(lumbar) and len(thoracic) else np.zeros(n)

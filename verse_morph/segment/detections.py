@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from verse_morph.space import FloatArray, frozen, lps_to_ras
+from verse_morph.space import FloatArray, frozen
 
 REGIONS = ("cervical", "thoracic", "lumbar")
 
@@ -47,13 +47,6 @@ class Detections:
             object.__setattr__(self, name, frozen(values))
         if len(self.bodies_mm) != len(self.scores):
             raise ValueError(f"{len(self.bodies_mm)} body points came with {len(self.scores)} rows of scores")
-
-    @classmethod
-    def from_lps(
-        cls, bodies_mm: FloatArray, scores: FloatArray, left_mm: FloatArray, right_mm: FloatArray
-    ) -> Detections:
-        """Detections whose points are given in LPS mm (ITK, DICOM)."""
-        return cls(lps_to_ras(bodies_mm), scores, lps_to_ras(left_mm), lps_to_ras(right_mm))
 
     def __len__(self) -> int:
         return len(self.bodies_mm)
