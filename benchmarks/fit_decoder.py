@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 from dataclasses import dataclass
@@ -33,16 +34,20 @@ T13_APART_MM = 25.0  # a point this far from T12 and L1, between them, is an unl
 COPIES, EPOCHS, BATCH, RATE, DECAY, MEMBERS = 8, 30, 64, 3e-3, 1e-2, 3
 DOUBT_MARGIN = 2.2  # log-odds; see the README of the prior for the coverage and accuracy it gives
 TEMPERATURE = 1.0
+THINNED = 0.12  # part of the vertebrae taken out to show the network what a missed one looks like ...
+MISSED_WEIGHT = 0.05  # ... and the weight that brings such steps back to how often they occur
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One row with all its numberings; ``good`` marks those that agree with the truth."""
+    """One row with all its numberings; ``good`` marks those that agree with the truth.
+
+    ``jumps`` are classes: 0 where neighbours are one level apart. ``steps`` belong to a thinned copy of the row.
+    """
 
     nodes: np.ndarray
     steps: np.ndarray
     jumps: np.ndarray
-    jump_known: np.ndarray
     ranks: np.ndarray
     whole: np.ndarray
     good: np.ndarray
@@ -104,7 +109,24 @@ def true_jumps(row: Row, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(jumps, 1, 4), known
 
 
-def sample_of(detections: Detections, truth: Keypoints) -> Sample | None:
+def thinned_steps(
+    row: Row, jumps: np.ndarray, known: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features (m, G) and sizes (m,) of the known steps of a row from which one vertebra in eight was taken."""
+    keep = np.flatnonzero((rng.random(len(row)) >= THINNED) | (len(row) < 4))
+    if len(keep) < 2:
+        return np.zeros((0, 12), np.float32), np.zeros(0, dtype=int)
+    place, unknown = np.concatenate([[0], np.cumsum(jumps)]), np.concatenate([[0], np.cumsum(~known)])
+    sizes = np.diff(place[keep])
+    sure = (np.diff(unknown[keep]) == 0) & (sizes <= 4)
+    return step_features(part_of(row, keep)).astype(np.float32)[sure], sizes[sure] - 1
+
+
+def part_of(row: Row, chosen: np.ndarray) -> Row:
+    return Row(*(getattr(row, field.name)[chosen] for field in dataclasses.fields(Row)))
+
+
+def sample_of(detections: Detections, truth: Keypoints, rng: np.random.Generator) -> Sample | None:
     """The training sample of a scan, None where no row or no valid numbering agrees with the truth."""
     row = spine_row(detections)
     if not len(row) or not truth.levels:
@@ -112,7 +134,7 @@ def sample_of(detections: Detections, truth: Keypoints) -> Sample | None:
     allowed, keep = allowed_levels(row, truth)
     if not keep.any():
         return None
-    row = Row(*(getattr(row, field.name)[keep] for field in dataclasses.fields(Row)))
+    row = part_of(row, keep)
     allowed = allowed[keep]
     jumps, known = true_jumps(row, allowed)
     ranks, variants = numberings(jumps)
@@ -120,8 +142,8 @@ def sample_of(detections: Detections, truth: Keypoints) -> Sample | None:
     if not good.any():
         return None
     whole = whole_row_features(row, ranks, variants).astype(np.float32)
-    nodes, steps = node_features(row).astype(np.float32), step_features(row).astype(np.float32)
-    return Sample(nodes, steps, jumps, known, ranks, whole, good)
+    nodes = node_features(row).astype(np.float32)
+    return Sample(nodes, *thinned_steps(row, jumps, known, rng), ranks, whole, good)
 
 
 def vary(detections: Detections, truth: Keypoints, rng: np.random.Generator) -> tuple[Detections, Keypoints]:
@@ -168,8 +190,8 @@ def samples_of(found: dict[str, Keypoints], truth: dict[str, Keypoints]) -> list
     """Samples of every scan (rows: plain, then varied copies; columns: scans in alphabetical order)."""
     pairs = [(detections_of(found[s]) if s in found else NOTHING, truth[s]) for s in sorted(truth)]
     rng = np.random.default_rng(0)
-    plain = [sample_of(*pair) for pair in pairs]
-    return [plain] + [[sample_of(*vary(*pair, rng)) for pair in pairs] for _ in range(COPIES)]
+    plain = [sample_of(*pair, rng) for pair in pairs]
+    return [plain] + [[sample_of(*vary(*pair, rng), rng) for pair in pairs] for _ in range(COPIES)]
 
 
 def batches(samples: list[Sample], rng: np.random.Generator):
@@ -192,8 +214,8 @@ def collate(batch: list[Sample]):
         n, c = len(s.nodes), len(s.ranks)
         nodes[b, :n], ranks[b, :n, :c], whole[b, :c] = s.nodes, s.ranks.T, s.whole
         valid[b, :c], good[b, :c] = True, s.good
-    steps = np.concatenate([s.steps[s.jump_known] for s in batch])
-    jumps = np.concatenate([s.jumps[s.jump_known] - 1 for s in batch])
+    steps = np.concatenate([s.steps for s in batch])
+    jumps = np.concatenate([s.jumps for s in batch])
     return [torch.tensor(a) for a in (nodes, ranks, whole, valid, good, steps, jumps)]
 
 
@@ -201,7 +223,7 @@ def network(sizes: tuple[int, ...], drop: tuple[float, ...] = ()):
     from torch import nn
 
     layers: list = []
-    for k, (into, out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for k, (into, out) in enumerate(itertools.pairwise(sizes)):
         layers += [nn.ReLU()] if k else []
         layers += [nn.Dropout(drop[k])] if k < len(drop) else []
         layers.append(nn.Linear(into, out))
@@ -226,7 +248,7 @@ def fit_member(copies: list[list[Sample]], seed: int) -> dict[str, np.ndarray]:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=total)
     for epoch in range(EPOCHS):
         for batch in batches(copies[epoch % len(copies)], rng):
-            loss = log_loss(nets, *batch)
+            loss = log_loss(nets, batch)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(nets.parameters(), 2.0)
@@ -235,10 +257,11 @@ def fit_member(copies: list[list[Sample]], seed: int) -> dict[str, np.ndarray]:
     return arrays_of(nets)
 
 
-def log_loss(nets, nodes, ranks, whole, valid, good, steps, jumps):
-    """Mean log-loss of the true numbering, and of the steps with weight 0.3."""
+def log_loss(nets, batch):
+    """Mean log-loss of the true numbering plus that of the steps."""
     import torch
 
+    nodes, ranks, whole, valid, good, steps, jumps = batch
     raw = nets[VERTEBRA](nodes)
     middle = torch.logaddexp(raw[..., Level.T12.rank], raw[..., Level.L1.rank]) + np.log(0.5)
     t13 = Level.T13.rank
@@ -246,7 +269,9 @@ def log_loss(nets, nodes, ranks, whole, valid, good, steps, jumps):
     score = torch.gather(torch.cat(logits, -1), 2, ranks).sum(1) + nets[ROW](whole)[..., 0]
     everything = torch.logsumexp(score.masked_fill(~valid, -1e4), 1)
     true = torch.logsumexp(score.masked_fill(~good, -1e4), 1)
-    return (everything - true).mean() + 0.3 * torch.nn.functional.cross_entropy(nets[STEP](steps), jumps)
+    rarity = torch.tensor([1.0, MISSED_WEIGHT, MISSED_WEIGHT, MISSED_WEIGHT])
+    step_loss = torch.nn.functional.cross_entropy(nets[STEP](steps), jumps, weight=rarity)
+    return (everything - true).mean() + step_loss
 
 
 def arrays_of(nets) -> dict[str, np.ndarray]:

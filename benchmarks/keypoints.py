@@ -102,7 +102,8 @@ def report(scored: list[Scored]) -> None:
     for name, chosen in groups.items():
         print(line(name, [s for s in scored if chosen(s)]))
     selective(scored)
-    print("failures:", ", ".join(f"{kind} {n}" for kind, n in Counter(f for s in scored for f in s.failures).most_common()))
+    kinds = Counter(f for s in scored for f in s.failures)
+    print("failures:", ", ".join(f"{kind} {n}" for kind, n in kinds.most_common()))
     shifted = sum(any(f.startswith("shift") for f in s.failures) for s in scored)
     print(f"scans with a shift: {shifted}; predicted points without a true body in reach: "
           f"{sum(s.false_points for s in scored)}")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,16 +60,24 @@ def read_keypoints(path: Path) -> dict[str, Keypoints]:
         raise InputError(f"{path} lacks the columns {', '.join(missing)}; found {', '.join(table.columns)}")
     if not np.isfinite(table[_POSITION].to_numpy(dtype=float)).all():
         raise InputError(f"{path} holds positions that are not finite numbers")
-    return {str(scan): _one_scan(rows, path) for scan, rows in table.groupby("scan")}
+    if "level" in table:
+        unknown = set(table.loc[table["keypoint"] == "body", "level"]) - {level.value for level in Level}
+        if unknown:
+            raise InputError(f"{path} names levels {sorted(map(str, unknown))}; known are C1-C7, T1-T13, L1-L6")
+    columns = {name: table[name].to_numpy() for name in table.columns}
+    return {str(scan): _one_scan(columns, rows) for scan, rows in sorted(table.groupby("scan").indices.items())}
 
 
-def _one_scan(rows, path: Path) -> Keypoints:  # noqa: ANN001
-    points = {kind: lps_to_ras(rows.loc[rows["keypoint"] == kind, _POSITION]) for kind in ("body", "left", "right")}
-    bodies = rows[rows["keypoint"] == "body"]
-    scores = bodies[_SCORES].to_numpy(dtype=float) if _SCORES[0] in rows else np.zeros((0, 3))
-    try:
-        levels = tuple(Level(name) for name in bodies["level"]) if "level" in rows else ()
-    except ValueError as error:
-        raise InputError(f"{path}: {error}; levels are C1-C7, T1-T13, L1-L6") from error
-    source = str(rows["source_file"].iloc[0]) if "source_file" in rows else ""
-    return Keypoints(points["body"], points["left"], points["right"], scores, levels, source)
+def _one_scan(columns: Mapping[str, np.ndarray], rows: np.ndarray) -> Keypoints:
+    kind = columns["keypoint"][rows]
+    position = lps_to_ras(np.column_stack([columns[name][rows] for name in _POSITION]))
+    bodies = rows[kind == "body"]
+    scores = np.zeros((0, 3))
+    levels: tuple[Level, ...] = ()
+    if _SCORES[0] in columns:
+        scores = np.column_stack([columns[name][bodies] for name in _SCORES]).astype(float)
+    if "level" in columns:
+        levels = tuple(Level(name) for name in columns["level"][bodies])
+    source = str(columns["source_file"][rows[0]]) if "source_file" in columns else ""
+    points = (position[kind == which] for which in ("body", "left", "right"))
+    return Keypoints(*points, scores, levels, source)

@@ -65,7 +65,7 @@ def _local(row: Row) -> FloatArray:
     """Features of one vertebra and of the steps to its neighbours, array (n, width)."""
     sides = [side - row.points_mm for side in (row.left_mm, row.right_mm)]
     found = np.column_stack([np.isfinite(side[:, 0]) for side in sides])
-    both = found.all(axis=1)
+    both = np.asarray(found.all(axis=1))
     across = np.where(both, np.linalg.norm(row.right_mm - row.left_mm, axis=1), 0.0)
     middle = 0.5 * (sides[0] + sides[1])
     offsets = np.where(both[:, None], middle, 0.0)
