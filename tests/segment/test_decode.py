@@ -15,6 +15,7 @@ from verse_morph.segment.chain_prior import PRIOR_DIR, load_prior
 from verse_morph.segment.decode import DecodingFlag, decode, weigh
 from verse_morph.segment.detections import Detections
 from verse_morph.segment.numbering import LEVELS, SACRUM, agree, numberings
+from verse_morph.segment.orientation import misplaced
 from verse_morph.segment.row import spine_row
 
 # Step to the level below (mm), distance between the pedicles (mm) and sagittal slope of that step (degrees, + = the
@@ -163,6 +164,19 @@ def test_the_order_of_the_detections_does_not_matter(prior):
     assert one.margin == pytest.approx(two.margin)
     for level in one.points_mm:
         np.testing.assert_array_equal(one.points_mm[level], two.points_mm[level])
+
+
+@pytest.mark.parametrize(
+    ("axes", "word"), [((1, 1, -1), "upside_down"), ((1, -1, 1), "pedicles_in_front"), ((-1, 1, 1), "sides_swapped")]
+)
+def test_flipped_detections_are_reported(prior, axes, word):
+    found, _ = spine(levels("T6", "L5"))
+    assert misplaced(found) == ()
+    flipped = Detections(found.bodies_mm * axes, found.scores, found.left_mm * axes, found.right_mm * axes)
+    assert word in misplaced(flipped)
+    result = decode(flipped, prior)
+    assert result.in_doubt
+    assert DecodingFlag.ORIENTATION in result.flags
 
 
 def test_detections_that_are_not_finite_are_refused():

@@ -65,7 +65,9 @@ def read_keypoints(path: Path) -> dict[str, Keypoints]:
         if unknown:
             raise InputError(f"{path} names levels {sorted(map(str, unknown))}; known are C1-C7, T1-T13, L1-L6")
     columns = {name: table[name].to_numpy() for name in table.columns}
-    return {str(scan): _one_scan(columns, rows) for scan, rows in sorted(table.groupby("scan").indices.items())}
+    return {
+        str(scan): _one_scan(columns, np.asarray(rows)) for scan, rows in sorted(table.groupby("scan").indices.items())
+    }
 
 
 def _one_scan(columns: Mapping[str, np.ndarray], rows: np.ndarray) -> Keypoints:
@@ -79,5 +81,5 @@ def _one_scan(columns: Mapping[str, np.ndarray], rows: np.ndarray) -> Keypoints:
     if "level" in columns:
         levels = tuple(Level(name) for name in columns["level"][bodies])
     source = str(columns["source_file"][rows[0]]) if "source_file" in columns else ""
-    points = (position[kind == which] for which in ("body", "left", "right"))
-    return Keypoints(*points, scores, levels, source)
+    body, left, right = (position[kind == which] for which in ("body", "left", "right"))
+    return Keypoints(body, left, right, scores, levels, source)

@@ -19,6 +19,7 @@ from verse_morph.segment.chain_features import node_features, step_features
 from verse_morph.segment.chain_prior import ChainPrior
 from verse_morph.segment.detections import Detections
 from verse_morph.segment.numbering import LEVELS, SACRUM, agree, numberings, whole_row_features
+from verse_morph.segment.orientation import misplaced
 from verse_morph.segment.row import Row, spine_row
 from verse_morph.space import FloatArray, frozen
 
@@ -35,6 +36,7 @@ class DecodingFlag(enum.StrEnum):
     IN_DOUBT = "numbering_in_doubt"
     INTERPOLATED = "level_interpolated"
     FROM_PEDICLES = "body_from_pedicles"
+    ORIENTATION = "orientation_implausible"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,8 @@ class Decoding:
     margin : float or None
         Log-odds of this numbering against all others, at most 30 in size; None where nothing was found.
     in_doubt : bool
-        Whether the margin is below the prior's threshold (True where nothing was found).
+        Whether the margin is below the prior's threshold, the detections do not lie as in a patient, or nothing was
+        found.
     interpolated, from_pedicles : frozenset of Level
         Levels whose centre was set between its neighbours, or inferred from its pedicles alone.
     flags : tuple of DecodingFlag
@@ -113,8 +116,10 @@ def decode(detections: Detections, prior: ChainPrior) -> Decoding:
         runner_up = _name(row, weighed.ranks[other])[0]
     points, interpolated = _name(row, best)
     inferred = {LEVELS[rank] for rank, flag in zip(best, row.from_pedicles, strict=True) if flag and rank != SACRUM}
+    wrong_way = misplaced(detections)
     raised = {
-        DecodingFlag.IN_DOUBT: margin < prior.doubt_margin,
+        DecodingFlag.IN_DOUBT: margin < prior.doubt_margin or bool(wrong_way),
+        DecodingFlag.ORIENTATION: bool(wrong_way),
         DecodingFlag.INTERPOLATED: bool(interpolated),
         DecodingFlag.FROM_PEDICLES: bool(inferred),
     }
