@@ -241,7 +241,7 @@ def fit_member(copies: list[list[Sample]], seed: int) -> dict[str, np.ndarray]:
     nets = torch.nn.ModuleDict({
         VERTEBRA: network((one.nodes.shape[1], 64, 32, len(LEVELS)), (0.1, 0.2)),
         STEP: network((one.steps.shape[1], 12, 4)),
-        ROW: network((one.whole.shape[1], 12, 1)),
+        ROW: network((one.whole.shape[1], 24, 1)),
     })  # fmt: skip
     optimiser = torch.optim.AdamW(nets.parameters(), RATE, weight_decay=DECAY)
     total = sum(len(copies[e % len(copies)]) // BATCH + 1 for e in range(EPOCHS))

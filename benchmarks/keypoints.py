@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from verse_morph.segment.detections import Detections
 HIT_MM = 20.0
 FOLDS = 5
 COVERAGE = 0.80
+ACCURACY_PERCENT = 98.5
 NOTHING = Detections(np.zeros((0, 3)), np.zeros((0, 3)))
 COLUMN_TOP = frozenset({Level.C7, Level.T1})
 
@@ -113,6 +115,12 @@ def selective(scored: list[Scored]) -> None:
     """Accuracy when the least certain scans are left to a person, and how well the posterior is calibrated."""
     order = sorted(scored, key=lambda s: -(s.decoding.margin if s.decoding.margin is not None else -math.inf))
     total, kept = sum(len(s.hits) for s in order), 0
+    hits, bodies = (np.cumsum([f(s) for s in order]) for f in (lambda s: s.hits.sum(), lambda s: len(s.hits)))
+    enough = np.flatnonzero(100 * hits / bodies >= ACCURACY_PERCENT)
+    if len(enough):
+        name = f"{ACCURACY_PERCENT:g} % is kept up to {100 * bodies[enough[-1]] / total:.1f} %"
+        print(line(name, order[: enough[-1] + 1]))
+        print(f"  margin there: {order[enough[-1]].decoding.margin:.2f}")
     for k, item in enumerate(order):
         kept += len(item.hits)
         if kept >= COVERAGE * total:
@@ -147,11 +155,24 @@ def evaluate(found: dict[str, Keypoints], truth: dict[str, Keypoints], prior: Ch
     return out
 
 
-def cross_validate(found: dict[str, Keypoints], truth: dict[str, Keypoints]) -> list[Scored]:
+def subject_of(source: str) -> str:
+    """The patient a scan belongs to, as far as its path tells: `sub-...`, or the folder of the study."""
+    named = re.search(r"sub-[a-z]+\d+", source)
+    return named.group(0) if named else "/".join(source.split("/")[:3])
+
+
+def folds_of(truth: dict[str, Keypoints], by_subject: bool) -> np.ndarray:
+    """The fold (n,) of each scan in alphabetical order."""
+    scans = sorted(truth)
+    groups = [subject_of(truth[scan].source) if by_subject else scan for scan in scans]
+    names, member = np.unique(groups, return_inverse=True)
+    return (np.random.default_rng(1).permutation(len(names)) % FOLDS)[member]
+
+
+def cross_validate(found: dict[str, Keypoints], truth: dict[str, Keypoints], by_subject: bool) -> list[Scored]:
     from fit_decoder import fit, samples_of
 
-    scans = sorted(truth)
-    fold = np.random.default_rng(1).permutation(len(scans)) % FOLDS
+    scans, fold = sorted(truth), folds_of(truth, by_subject)
     samples = samples_of(found, truth)
     out = []
     for k in range(FOLDS):
@@ -167,11 +188,12 @@ def main() -> None:
     parser.add_argument("--detections", type=Path, required=True)
     parser.add_argument("--truth", type=Path, required=True)
     parser.add_argument("--cross-validate", action="store_true", help="refit in five folds by scan")
+    parser.add_argument("--by-subject", action="store_true", help="keep the scans of a patient in one fold")
     parser.add_argument("--worst", type=int, default=0, metavar="N", help="list the N scans with most failures")
     options = parser.parse_args()
     found, truth = read_keypoints(options.detections), read_keypoints(options.truth)
     if options.cross_validate:
-        scored = cross_validate(found, truth)
+        scored = cross_validate(found, truth, options.by_subject)
     else:
         start = time.perf_counter()
         scored = evaluate(found, truth, load_prior())

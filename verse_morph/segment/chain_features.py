@@ -36,7 +36,7 @@ def step_features(row: Row) -> FloatArray:
     median = np.array([_typical_gap(gap, k) for k in range(len(gap))])
     above = np.where(np.arange(len(gap)) > 0, np.log(gap / np.roll(gap, 1)), 0.0)
     below = np.where(np.arange(len(gap)) < len(gap) - 1, np.log(gap / np.roll(gap, -1)), 0.0)
-    logits = _score_logits(row.scores)
+    logits = score_logits(row.scores)
     inferred = row.from_pedicles.astype(float)
     return np.column_stack([
         gap / LENGTH_MM, np.log(gap / median), above, below, step[:, 0] / gap,
@@ -56,7 +56,8 @@ def likeliest_region(row: Row) -> np.ndarray:
     return np.where(row.scores.max(axis=1) > 0.5, row.scores.argmax(axis=1), -1)
 
 
-def _score_logits(scores: FloatArray) -> FloatArray:
+def score_logits(scores: FloatArray) -> FloatArray:
+    """Log-odds of the region scores, divided by ``SCORE_LOGIT``."""
     clipped = np.clip(scores, 0.005, 0.995)
     return np.asarray(np.log(clipped / (1 - clipped)) / SCORE_LOGIT)
 
@@ -73,7 +74,7 @@ def _local(row: Row) -> FloatArray:
     tangent = _tangents(row.points_mm)
     along = np.where(both, np.einsum("ij,ij->i", np.where(both[:, None], middle, 0.0), tangent), 0.0)
     columns = [
-        _score_logits(row.scores), found.astype(float), across[:, None] / LENGTH_MM, offsets / LENGTH_MM,
+        score_logits(row.scores), found.astype(float), across[:, None] / LENGTH_MM, offsets / LENGTH_MM,
         np.linalg.norm(offsets, axis=1)[:, None] / LENGTH_MM, along[:, None] / LENGTH_MM,
         single[0][:, [0, 2]] / LENGTH_MM, single[1][:, [0, 2]] / LENGTH_MM,
         row.from_pedicles.astype(float)[:, None], _step_columns(row.points_mm),

@@ -11,7 +11,7 @@ import functools
 import numpy as np
 
 from verse_morph.anatomy import Level
-from verse_morph.segment.chain_features import likeliest_region
+from verse_morph.segment.chain_features import SCORE_LOGIT, likeliest_region, score_logits
 from verse_morph.segment.row import Row
 from verse_morph.space import FloatArray
 
@@ -60,12 +60,13 @@ def numberings(jumps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def whole_row_features(row: Row, ranks: np.ndarray, variants: np.ndarray) -> FloatArray:
-    """Features of each numbering of the row that no single vertebra shows, array (c, 31)."""
+    """Features of each numbering of the row that no single vertebra shows, array (c, 34)."""
     seen, named = likeliest_region(row), _REGION_OF[ranks]
     columns = []
     for name, score in ((1, 2), (2, 1), (0, 1), (1, 0)):  # named thoracic but seen as lumbar, ...
         count = ((named == name) & (seen == score)).sum(axis=1)
         columns += [count == 1, count == 2, count >= 3]
+    columns += _region_evidence(row, named, seen)
     last = np.where(ranks == SACRUM, -1, ranks).max(axis=1)
     columns += [last == Level.L1.rank + k for k in range(6)]
     columns += [last < Level.L1.rank, (ranks == SACRUM).any(axis=1), (ranks == Level.L1.rank).any(axis=1)]
@@ -74,6 +75,22 @@ def whole_row_features(row: Row, ranks: np.ndarray, variants: np.ndarray) -> Flo
     columns += [whole & (last == Level.L6.rank), whole & (last == Level.L4.rank), whole & variants[:, 0]]
     columns += [whole & variants[:, 1], (named == 2).sum(axis=1) / 5]
     return np.column_stack(columns).astype(np.float64)
+
+
+def _region_evidence(row: Row, named: np.ndarray, seen: np.ndarray) -> list[FloatArray]:
+    """How strongly the scores speak for or against the regions of each numbering, three arrays (c,).
+
+    Scores are not normalised: a true T12 taken for lumbar often has a high thoracic score as well, and the difference
+    of the two tells it from an L1.
+    """
+    logits = np.column_stack([score_logits(row.scores), np.zeros(len(row))])
+    each = np.take_along_axis(logits[None].repeat(len(named), axis=0), named[..., None], axis=2)[..., 0]
+    told = (seen >= 0)[None] & (named < 3)
+    strongest = np.logaddexp.reduce(SCORE_LOGIT * logits[:, :3], axis=1) / SCORE_LOGIT
+    deficit = np.where(told, strongest - each, 0.0)
+    low = np.where((named == 1) & (seen == 2), deficit, 0.0).sum(axis=1)
+    high = np.where((named == 2) & (seen == 1), deficit, 0.0).sum(axis=1)
+    return [deficit.sum(axis=1), low, high]
 
 
 def agree(ranks: np.ndarray, reference: np.ndarray) -> np.ndarray:
