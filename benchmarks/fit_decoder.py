@@ -31,8 +31,8 @@ from verse_morph.segment.row import Row, spine_row
 MATCH_MM = 14.0  # a detection this close to a true body is that body
 SINGLE_STEP_MM = 48.0  # T11 and L1 this close are neighbours of a spine without T12
 T13_APART_MM = 25.0  # a point this far from T12 and L1, between them, is an unlabelled T13
-COPIES, EPOCHS, BATCH, RATE, DECAY, MEMBERS = 8, 30, 64, 3e-3, 1e-2, 3
-DOUBT_MARGIN = 2.2  # log-odds; see the README of the prior for the coverage and accuracy it gives
+COPIES, EPOCHS, BATCH, RATE, DECAY, MEMBERS = 8, 36, 64, 3e-3, 1e-2, 3
+DOUBT_MARGIN = 3.0  # log-odds; the README of the prior says what coverage and accuracy it gives
 TEMPERATURE = 1.0
 THINNED = 0.12  # part of the vertebrae taken out to show the network what a missed one looks like ...
 MISSED_WEIGHT = 0.05  # ... and the weight that brings such steps back to how often they occur
@@ -165,7 +165,7 @@ def vary(detections: Detections, truth: Keypoints, rng: np.random.Generator) -> 
     pedicle_drop = 0.03 if rng.random() < 0.7 else 0.2
     left, right = (moved(side, pedicle_drop, 0.8)[0] for side in (detections.left_mm, detections.right_mm))
     clipped = np.clip(detections.scores[kept], 0.003, 0.997)
-    logit = np.log(clipped / (1 - clipped)) * rng.uniform(0.8, 1.2) + rng.normal(0, 0.3, clipped.shape)
+    logit = np.log(clipped / (1 - clipped)) * rng.uniform(0.9, 1.1) + rng.normal(0, 0.15, clipped.shape)
     left, right = (right, left) if mirror else (left, right)
     true, seen = moved(truth.bodies_mm, 0.0, 0.0)
     levels = tuple(level for level, inside in zip(truth.levels, seen, strict=True) if inside)
@@ -244,10 +244,12 @@ def fit_member(copies: list[list[Sample]], seed: int) -> dict[str, np.ndarray]:
         ROW: network((one.whole.shape[1], 24, 1)),
     })  # fmt: skip
     optimiser = torch.optim.AdamW(nets.parameters(), RATE, weight_decay=DECAY)
-    total = sum(len(copies[e % len(copies)]) // BATCH + 1 for e in range(EPOCHS))
+    # Every second pass sees the scans as they are.
+    order = [0 if e % 2 else 1 + (e // 2) % (len(copies) - 1) for e in range(EPOCHS)]
+    total = sum(len(copies[copy]) // BATCH + 1 for copy in order)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=total)
-    for epoch in range(EPOCHS):
-        for batch in batches(copies[epoch % len(copies)], rng):
+    for copy in order:
+        for batch in batches(copies[copy], rng):
             loss = log_loss(nets, batch)
             optimiser.zero_grad()
             loss.backward()
