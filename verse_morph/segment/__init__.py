@@ -1,0 +1,1 @@
+"""From a CT scan to labelled vertebrae: locating, naming and outlining."""
