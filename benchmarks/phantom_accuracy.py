@@ -31,11 +31,10 @@ RELATIVE = ("cm3", "cm2", "mm2")
 
 def run_case(job: tuple[int, str]) -> pd.DataFrame:
     """Truth and measurement of one phantom on one sampling, one row per vertebra and quantity."""
+    from verse_morph.measure import CATALOGUE, measure
     from verse_morph.phantom.draw import draw_parameters
     from verse_morph.phantom.parameters import PhantomOptions
     from verse_morph.phantom.render import render
-
-    from verse_morph.measure import CATALOGUE, measure
     from verse_morph.shape import build_spine
 
     seed, sampling = job
