@@ -1,10 +1,15 @@
 """Shared fixtures: where the real data lie, and a small spine made of blocks."""
 
 import os
+import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from verse_morph import cli
 
 REAL_DATA = Path(os.environ.get("VERSE_MORPH_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -19,3 +24,19 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real data at {REAL_DATA}; set VERSE_MORPH_TEST_DATA to a folder that has them")
     return REAL_DATA
+
+
+@pytest.fixture
+def command_line(capsys, monkeypatch) -> Callable[..., tuple[int, str, str]]:
+    """Exit code, standard output and standard error of one call of `verse-morph` in this process."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["verse-morph", *map(str, arguments)])
+        monkeypatch.setattr(signal, "signal", lambda *_: None)
+        monkeypatch.setattr("warnings.showwarning", None)
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        captured = capsys.readouterr()
+        return exit_.value.code or 0, captured.out, captured.err
+
+    return run

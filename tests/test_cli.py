@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 
@@ -40,20 +39,9 @@ def mask(case):
     return case / "solid_seg-vert_msk.nii.gz"
 
 
-def run(capsys, monkeypatch, *arguments):
-    """Exit code, standard output and standard error of one call in this process."""
-    monkeypatch.setattr(sys, "argv", ["verse-morph", *map(str, arguments)])
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr("warnings.showwarning", None)
-    with pytest.raises(SystemExit) as exit_:
-        cli.main()
-    captured = capsys.readouterr()
-    return exit_.value.code or 0, captured.out, captured.err
-
-
 @pytest.fixture
-def call(capsys, monkeypatch):
-    return lambda *arguments: run(capsys, monkeypatch, *arguments)
+def call(command_line):
+    return command_line
 
 
 def everything_below(folder):

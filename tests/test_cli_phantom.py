@@ -1,28 +1,15 @@
 """The phantom command: what it writes, and one clear line where it cannot."""
 
-import signal
-import sys
+from functools import partial
 
 import pytest
 
-from verse_morph import cli
 from verse_morph.io import find_cases
 
 
 @pytest.fixture
-def call(capsys, monkeypatch):
-    """Exit code, standard output and standard error of one call in this process."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["verse-morph", "phantom", *map(str, arguments)])
-        monkeypatch.setattr(signal, "signal", lambda *_: None)
-        monkeypatch.setattr("warnings.showwarning", None)
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        captured = capsys.readouterr()
-        return exit_.value.code or 0, captured.out, captured.err
-
-    return run
+def call(command_line):
+    return partial(command_line, "phantom")
 
 
 def test_a_data_set_is_written_and_told(call, tmp_path):

@@ -1,14 +1,12 @@
 """`verse-morph evaluate`: what it writes, what it says, and what it refuses."""
 
 import json
-import signal
-import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from verse_morph import cli
 from verse_morph.anatomy import VERSE
 from verse_morph.io import write_labels
 from verse_morph.io.nifti import write_array
@@ -29,17 +27,8 @@ def save(path, labels=(20, 21, 22), shift=0):
 
 
 @pytest.fixture
-def call(capsys, monkeypatch):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["verse-morph", "evaluate", *map(str, arguments)])
-        monkeypatch.setattr(signal, "signal", lambda *_: None)
-        monkeypatch.setattr("warnings.showwarning", None)
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        captured = capsys.readouterr()
-        return exit_.value.code or 0, captured.out, captured.err
-
-    return run
+def call(command_line):
+    return partial(command_line, "evaluate")
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from verse_morph.space import Grid
 from verse_morph.spine import Mesh
 
-# Gaussian smoothing in voxels of the finest axis; measured against spheres, ellipsoids and thin rods (see the
-# notebook on smoothing).
+# Gaussian smoothing in voxels of the finest axis; spheres, ellipsoids and thin rods in the tests say what it costs.
 SIGMA_VOXELS = 1.5
 VOLUME_TOLERANCE, VOLUME_STEPS = 0.005, 5
 # Relative change of the enclosed volume per unit of level, to begin with.
