@@ -1,5 +1,6 @@
 """The sequence decoder on made-up rows of vertebrae, and on real detections where they are at hand."""
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -184,6 +185,109 @@ def test_detections_that_are_not_finite_are_refused():
         Detections(np.array([[0, 0, np.nan]]), np.zeros((1, 3)))
     with pytest.raises(ValueError, match="1 body points came with 2"):
         Detections(np.zeros((1, 3)), np.zeros((2, 3)))
+
+
+def with_evidence(found: Detections, **more) -> Detections:
+    return Detections(found.bodies_mm, found.scores, found.left_mm, found.right_mm, **more)
+
+
+def shifted_evidence(truth: dict[Level, np.ndarray], by: int, strength: float) -> np.ndarray:
+    """Evidence (n, 27) that each vertebra is the one ``by`` levels further down."""
+    out = np.zeros((len(truth), len(LEVELS)))
+    for row, level in zip(out, truth, strict=True):
+        row[level.rank + by] = strength
+    return out
+
+
+def test_evidence_about_levels_turns_a_numbering(prior):
+    found, truth = spine(levels("T3", "T9"))
+    for by in (-1, 1):
+        result = decode(with_evidence(found, level_log=shifted_evidence(truth, by, 20.0)), prior)
+        assert list(result.points_mm) == [LEVELS[level.rank + by] for level in truth]
+        assert result.margin > prior.doubt_margin
+    assert_named(decode(with_evidence(found, level_log=shifted_evidence(truth, 0, 20.0)), prior), truth)
+
+
+def test_evidence_is_a_log_likelihood_ratio_whatever_the_temperature(prior):
+    found, _ = spine(levels("T3", "T9"))
+    warm = dataclasses.replace(prior, temperature=2.5)
+    evidence = np.zeros((7, len(LEVELS)))
+    evidence[2, Level.T6.rank] = 1.75
+    plain, told = (weigh(spine_row(f), warm) for f in (found, with_evidence(found, level_log=evidence)))
+    np.testing.assert_array_equal(plain.ranks, told.ranks)
+    gained = told.log_probability - plain.log_probability
+    favoured = told.ranks[:, 2] == Level.T6.rank
+    assert 0 < favoured.sum() < len(favoured)
+    np.testing.assert_allclose(gained[favoured] - gained[~favoured][0], 1.75)
+
+
+def test_a_constant_or_absent_evidence_changes_nothing(prior):
+    found, _ = spine(levels("C5", "L5"))
+    plain = decode(found, prior)
+    zeros = decode(with_evidence(found, level_log=np.zeros((len(found), len(LEVELS)))), prior)
+    same = decode(with_evidence(found, confidence=found.scores.max(axis=1)), prior)
+    constant = decode(with_evidence(found, level_log=np.full((len(found), len(LEVELS)), -3.0)), prior)
+    assert zeros.margin == same.margin == plain.margin
+    assert constant.margin == pytest.approx(plain.margin)
+    for other in (zeros, same, constant):
+        assert list(other.points_mm) == list(plain.points_mm)
+        assert list(other.runner_up) == list(plain.runner_up)
+        for level, point in plain.points_mm.items():
+            np.testing.assert_array_equal(other.points_mm[level], point)
+
+
+def test_evidence_follows_its_vertebra_through_the_row(prior):
+    found, truth = spine(levels("T6", "L5"))
+    gone = without_points(found, [truth[Level.T6]], pedicles=False)
+    order = np.random.default_rng(5).permutation(len(gone))
+    evidence = np.zeros((len(gone), len(LEVELS)))
+    evidence[:, 0] = np.arange(len(gone)) + 1.0
+    mixed = Detections(gone.bodies_mm[order], gone.scores[order], gone.left_mm, gone.right_mm, evidence[order])
+    row = spine_row(mixed)
+    assert row.from_pedicles.tolist() == [True] + [False] * len(gone)
+    assert row.level_log[:, 0].tolist() == list(range(len(gone) + 1))
+
+
+def test_a_row_ends_in_the_sacrum_where_it_is_detected_and_told(prior):
+    found, truth = spine(levels("T12", "L5"))
+    sacrum = found.bodies_mm[-1] + [0, -16.0, -29.0]
+    evidence = np.zeros((len(found) + 1, len(LEVELS)))
+    evidence[-1, SACRUM] = 12.0
+    more = Detections(
+        np.vstack([found.bodies_mm, sacrum]), np.vstack([found.scores, np.zeros(3)]), found.left_mm, found.right_mm,
+        evidence, np.append(found.scores.max(axis=1), 0.9),
+    )  # fmt: skip
+    row = spine_row(more)
+    assert len(row) == len(found) + 1
+    weighed = weigh(row, prior)
+    assert weighed.ranks[weighed.log_probability.argmax()].tolist() == [level.rank for level in truth] + [SACRUM]
+    assert_named(decode(more, prior), truth)
+
+
+def test_confidence_decides_which_points_make_the_row():
+    found, _ = spine(levels("T6", "L5"))
+    bare = Detections(found.bodies_mm, found.scores)
+    sure = np.full(len(found), 0.9)
+    sure[-1] = 0.05
+    assert len(spine_row(bare)) == len(found)
+    assert len(spine_row(Detections(found.bodies_mm, found.scores, confidence=sure))) == len(found) - 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "word"),
+    [
+        ("level_log", np.zeros((3, 26)), r"\(3, 26\)"),
+        ("level_log", np.zeros((2, 27)), r"\(2, 27\)"),
+        ("level_log", np.full((3, 27), -np.inf), "not finite"),
+        ("confidence", np.zeros(4), r"\(4,\)"),
+        ("confidence", np.array([0.2, 1.2, 0.5]), "between 0 and 1"),
+        ("confidence", np.array([0.2, np.nan, 0.5]), "between 0 and 1"),
+    ],
+)
+def test_evidence_of_the_wrong_shape_or_range_is_refused(field, value, word):
+    found, _ = spine(levels("L1", "L3"))
+    with pytest.raises(ValueError, match=word):
+        with_evidence(found, **{field: value})
 
 
 def test_numberings_are_anatomically_valid_and_different():

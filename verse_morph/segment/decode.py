@@ -17,7 +17,7 @@ import numpy as np
 from verse_morph.anatomy import Level
 from verse_morph.segment.chain_features import node_features, step_features
 from verse_morph.segment.chain_prior import ChainPrior
-from verse_morph.segment.detections import Detections
+from verse_morph.segment.detections import Detections, level_log_of
 from verse_morph.segment.numbering import LEVELS, SACRUM, agree, numberings, whole_row_features
 from verse_morph.segment.orientation import misplaced
 from verse_morph.segment.row import Row, spine_row
@@ -129,17 +129,26 @@ def decode(detections: Detections, prior: ChainPrior) -> Decoding:
 
 
 def weigh(row: Row, prior: ChainPrior) -> Hypotheses:
-    """All numberings of a row with their posterior log-probabilities."""
+    """All numberings of a row with their posterior log-probabilities.
+
+    Notes
+    -----
+    ``row.level_log`` is added after the temperature: it is a log-likelihood ratio in its own right, and the temperature
+    corrects the prior's networks, not the source of that evidence. Give it tempered if its source is too sure.
+    """
     level_logits = prior.level_logits(node_features(row))
-    found, weights = [], []
+    evidence = level_log_of(row.level_log, len(row))
+    found, weights, elsewhere = [], [], []
     for weight, jumps in _step_hypotheses(prior.step_log_probabilities(step_features(row))):
         ranks, variants = numberings(jumps)
         if not len(ranks):
             continue
         vertebrae = level_logits[np.arange(len(row)), ranks].sum(axis=1)
         found.append(ranks)
+        elsewhere.append(evidence[np.arange(len(row)), ranks].sum(axis=1))
         weights.append(weight + vertebrae + prior.row_logits(whole_row_features(row, ranks, variants)))
-    ranks, logits = np.concatenate(found), np.concatenate(weights) / prior.temperature
+    ranks = np.concatenate(found)
+    logits = np.concatenate(weights) / prior.temperature + np.concatenate(elsewhere)
     return Hypotheses(ranks, logits - np.logaddexp.reduce(logits))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from verse_morph.segment.detections import Detections
+from verse_morph.segment.detections import Detections, level_log_of
 from verse_morph.space import FloatArray, frozen
 
 SCORE_FLOOR = 0.005
@@ -35,6 +35,9 @@ class Row:
         Pedicles, RAS mm; NaN where none was found.
     from_pedicles : array (n,) of bool
         True where the body centre is inferred from the pedicles alone.
+    level_log : array (n, 27)
+        Evidence from elsewhere about each point's level, see :class:`~verse_morph.segment.detections.Detections`;
+        zeros for inferred points and where it is not given.
     """
 
     points_mm: FloatArray
@@ -42,10 +45,12 @@ class Row:
     left_mm: FloatArray
     right_mm: FloatArray
     from_pedicles: np.ndarray
+    level_log: FloatArray | None = None
 
     def __post_init__(self) -> None:
         for name in ("points_mm", "scores", "left_mm", "right_mm", "from_pedicles"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
+        object.__setattr__(self, "level_log", level_log_of(self.level_log, len(self)))
 
     def __len__(self) -> int:
         return len(self.points_mm)
@@ -55,13 +60,15 @@ def spine_row(found: Detections) -> Row:
     """The most plausible row of vertebrae among the detections, found by dynamic programming."""
     order = np.lexsort((*found.scores.T, *found.bodies_mm.T[:2], -found.bodies_mm[:, 2]))
     points, scores = found.bodies_mm[order], found.scores[order]
+    certain = scores.max(axis=1, initial=0.0) if found.confidence is None else found.confidence[order]
     left, _ = assign_pedicles(points, found.left_mm, -1)
     right, _ = assign_pedicles(points, found.right_mm, +1)
-    keep = _best_path(points, scores, np.isfinite(left[:, 0]), np.isfinite(right[:, 0]))
+    keep = _best_path(points, certain, np.isfinite(left[:, 0]), np.isfinite(right[:, 0]))
     points, scores = points[keep], scores[keep]
     left, spare_left = assign_pedicles(points, found.left_mm, -1)
     right, spare_right = assign_pedicles(points, found.right_mm, +1)
-    row = Row(points, scores, left, right, np.zeros(len(points), dtype=bool))
+    level_log = level_log_of(found.level_log, len(found))[order][keep]
+    row = Row(points, scores, left, right, np.zeros(len(points), dtype=bool), level_log)
     return _with_pedicle_only(row, spare_left, spare_right)
 
 
@@ -78,11 +85,10 @@ def assign_pedicles(points_mm: FloatArray, pedicles_mm: FloatArray, side: int) -
     return out, np.delete(pedicles_mm, columns[good], axis=0)
 
 
-def _best_path(points: FloatArray, scores: FloatArray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _best_path(points: FloatArray, certain: FloatArray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Indices of the row's points: the path of largest total evidence, heads first."""
     n = len(points)
-    best = scores.max(axis=1, initial=SCORE_FLOOR) if n else np.zeros(0)
-    best = np.clip(best, SCORE_FLOOR, 1 - SCORE_FLOOR)
+    best = np.clip(certain, SCORE_FLOOR, 1 - SCORE_FLOOR)
     value = 0.5 * np.log(best / (1 - best)) + 1.2 * (left.astype(float) + right) - 0.6
     total, back = value.copy(), np.full(n, -1)
     for j in range(n):
@@ -175,4 +181,5 @@ def _insert(row: Row, place: int, point: FloatArray, sides: FloatArray) -> Row:
         np.insert(row.left_mm, place, sides[0], axis=0),
         np.insert(row.right_mm, place, sides[1], axis=0),
         np.insert(row.from_pedicles, place, True),
+        np.insert(level_log_of(row.level_log, len(row)), place, 0.0, axis=0),
     )
