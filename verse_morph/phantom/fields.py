@@ -81,8 +81,12 @@ def between_knots(volume: NDArray, axis: int, step: float, n: int, start: int = 
 
 def spline_matrix(n: int, distance: float) -> NDArray[np.float32]:
     """Matrix (n, knots) of cubic B-splines whose knots lie ``distance`` samples apart and reach beyond both ends."""
-    count = int(np.ceil((n - 1) / distance)) + 3
-    u = np.abs(np.arange(n)[:, None] / distance - np.arange(-1, count - 1)[None, :])
+    return spline_weights(np.arange(n), int(np.ceil((n - 1) / distance)) + 3, distance)
+
+
+def spline_weights(at: NDArray, count: int, distance: float) -> NDArray[np.float32]:
+    """Weights (len(at), count) of cubic B-splines at any places, in samples; the second knot lies at 0."""
+    u = np.abs(np.asarray(at)[:, None] / distance - np.arange(-1, count - 1)[None, :])
     near = 2 / 3 - u**2 + u**3 / 2
     return np.where(u < 1, near, np.clip(2 - u, 0, None) ** 3 / 6).astype(np.float32)
 

@@ -22,9 +22,9 @@ from verse_morph.phantom.fields import (
     spline_matrix,
 )
 from verse_morph.phantom.labelmap import MapOptions, from_labelmap
-from verse_morph.phantom.warp import DeformationRange, draw_deformation, other_side, signed_depth
+from verse_morph.phantom.warp import Deformation, DeformationRange, draw_deformation, other_side, signed_depth
 
-__all__ = ["DeformationRange", "MapOptions", "PatchOptions", "from_labelmap", "paint_patch"]
+__all__ = ["DeformationRange", "MapOptions", "PatchOptions", "from_labelmap", "paint_patch", "paint_points"]
 
 AIR_HU, METAL_HU = -1024.0, 3071.0
 
@@ -93,10 +93,38 @@ def paint_patch(
     -----
     Made to be varied, not to be measured: HU statistics and shapes go beyond anatomy on purpose.
     """
+    nothing = np.zeros((0, 3))
+    ct, labels, _ = paint_points(labels_patch, spacing, rng, nothing, options, centre)
+    return ct, labels
+
+
+def paint_points(  # noqa: PLR0913  as paint_patch, and the points
+    labels_patch: NDArray,
+    spacing: float | tuple[float, float, float],
+    rng: np.random.Generator,
+    points: NDArray,
+    options: PatchOptions | None = None,
+    centre: tuple[float, float, float] | None = None,
+) -> tuple[FloatVolume, NDArray[np.uint8], NDArray[np.float64]]:
+    """As :func:`paint_patch`, and where points of the label map come to lie.
+
+    Parameters
+    ----------
+    points : array (N, 3)
+        Voxels of ``labels_patch``.
+
+    Returns
+    -------
+    ct, labels
+        See :func:`paint_patch`.
+    moved : array (N, 3)
+        Voxels of the result; they may lie outside it.
+    """
     options = options or PatchOptions()
-    middle = [(n - 1) / 2 for n in labels_patch.shape] if centre is None else centre
+    middle = np.array([(n - 1) / 2 for n in labels_patch.shape] if centre is None else centre)
     sizes = np.broadcast_to(np.asarray(spacing, dtype=float), 3)
-    labels, depth, seen = _deformed(labels_patch, sizes, np.asarray(middle), rng, options)
+    deformation = draw_deformation(options.shape, (options.spacing_mm,) * 3, rng, options.deformation)
+    labels, depth, seen = _deformed(labels_patch, sizes, middle, deformation, options)
     hu = _soft_tissue(depth, rng)
     hu = _bone(hu, depth, labels, rng)
     if rng.random() < options.extra_bone:
@@ -105,20 +133,20 @@ def paint_patch(
         hu = _foreign_material(hu, depth, rng)
     hu = _acquired(hu, rng, options)
     hu, labels = _cut(hu, labels, rng, options)
-    return np.where(seen, hu, np.float32(AIR_HU)), np.where(seen, labels, np.uint8(0))
+    moved = deformation.moved(points, sizes, middle)
+    return np.where(seen, hu, np.float32(AIR_HU)), np.where(seen, labels, np.uint8(0)), moved
 
 
 # --- shape --------------------------------------------------------------------------------------------------------
 
 
 def _deformed(
-    labels: NDArray, spacing: NDArray, centre: NDArray, rng: np.random.Generator, options: PatchOptions
+    labels: NDArray, spacing: NDArray, centre: NDArray, deformation: Deformation, options: PatchOptions
 ) -> tuple[NDArray[np.uint8], FloatVolume, NDArray[np.bool_]]:
     """Labels after a random deformation, the signed depth below their surfaces in mm, and what is in view."""
     from scipy.ndimage import maximum_filter
 
     own = (options.spacing_mm,) * 3
-    deformation = draw_deformation(options.shape, own, rng, options.deformation)
     places = deformation.places(spacing, centre)
     # Beyond the border the map goes on as it ends: a cut vertebra must not get a cortical lid.
     warped, seen = deformation.sample(np.ascontiguousarray(labels, dtype=np.uint8), places, other_side())

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_morph.phantom.fields import FloatVolume, apply_axes, spline_matrix
+from verse_morph.phantom.fields import FloatVolume, apply_axes, spline_matrix, spline_weights
 
 FloatArray = NDArray[np.float64]
 # Label numbers of full maps that stand for the other side after mirroring.
 _SIDED = {30: 31, 32: 33, 90: 91} | {left: left + 20 for left in range(41, 54)}
 # Deeper or further is nowhere told apart.
 FARTHEST_MM = 60.0
+# The displacement is smooth and small against the distance of its knots: this many steps invert it to 0.01 mm.
+INVERSION_STEPS = 12
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,26 @@ class Deformation:
             moved = straight[0] + straight[1] + straight[2] + apply_axes(self.knots[axis], bases)
             places[axis] = moved / np.float32(source_spacing_mm[axis]) + np.float32(source_centre[axis])
         return places
+
+    def moved(self, points: NDArray, source_spacing_mm: FloatArray, source_centre: FloatArray) -> FloatArray:
+        """Where source voxels (N, 3) come to lie: voxels of the new volume, by fixed-point iteration."""
+        spacing = np.asarray(self.spacing_mm)
+        middle = (np.asarray(self.shape) - 1) / 2
+        wanted = (np.asarray(points, dtype=float).reshape(-1, 3) - source_centre) * source_spacing_mm
+        back = np.linalg.inv(self.matrix)
+        offset = wanted @ back.T
+        for _ in range(INVERSION_STEPS):
+            offset = (wanted - self._displacement(offset / spacing + middle)) @ back.T
+        return offset / spacing + middle
+
+    def _displacement(self, at: FloatArray) -> FloatArray:
+        """Displacement (N, 3) in mm at places (N, 3) in voxels of the new volume."""
+        counts = self.knots[0].shape
+        x, y, z = (
+            spline_weights(at[:, a], counts[a], self.knot_mm / s).astype(np.float64)
+            for a, s in enumerate(self.spacing_mm)
+        )
+        return np.stack([np.einsum("ni,nj,nk,ijk->n", x, y, z, knots, optimize=True) for knots in self.knots], axis=1)
 
     def sample(
         self, labels: NDArray[np.uint8], places: FloatVolume, other_side: NDArray[np.uint8]
