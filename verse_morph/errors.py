@@ -26,5 +26,9 @@ class OutputError(VerseMorphError):
     """A result cannot be written where it was asked for."""
 
 
+class WeightsMissing(VerseMorphError):
+    """The trained networks that a stage needs are not there."""
+
+
 class NotMeasurable(VerseMorphError):
     """A quantity has no trustworthy value here; the message is the reason shown in the table."""

@@ -1,0 +1,54 @@
+"""What the networks are taught to make small."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def overlap_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """2 x weighted binary cross-entropy + soft Dice loss, the mean over samples and channels.
+
+    Parameters
+    ----------
+    logits, target, weight : Tensor (b, c, ...)
+    """
+    cross = F.binary_cross_entropy_with_logits(logits, target, weight)
+    axes = tuple(range(2, logits.ndim))
+    share = torch.sigmoid(logits)
+    both, either = (share * target).sum(axes), share.sum(axes) + target.sum(axes)
+    # One voxel in numerator and denominator: an absent structure costs nothing where nothing is claimed.
+    dice = (2 * both + 1) / (either + 1)
+    return 2 * cross + (1 - dice).mean()
+
+
+def hard_dice(logits: Tensor, target: Tensor) -> Tensor:
+    """Dice coefficient (b, c) of the thresholded answer; 1 where both are empty."""
+    axes = tuple(range(2, logits.ndim))
+    said = (logits > 0).float()
+    both, either = (said * target).sum(axes), said.sum(axes) + target.sum(axes)
+    return torch.where(either > 0, 2 * both / either.clamp(min=1), torch.ones_like(either))
+
+
+def heatmap_loss(logits: Tensor, target: Tensor, known: Tensor, rare: float = 0.05) -> Tensor:
+    """The Btrfly Net's loss on one view: l2 on the heatmaps and weighted cross-entropy against their shares.
+
+    Parameters
+    ----------
+    logits : Tensor (b, c, h, w)
+        The last channel is background.
+    target : Tensor (b, c, h, w)
+        Gaussians of height 1; the last channel is one minus their maximum.
+    known : Tensor (b, 1, h, w)
+        0 where the truth is not known, else 1.
+    rare : float
+        Weight of the background, which fills most of the view.
+    """
+    share = target / target.sum(dim=1, keepdim=True).clamp(min=1e-6)
+    foreground = 1 - target[:, -1:]
+    weight = known * (rare + foreground)
+    cross = -(share * F.log_softmax(logits, dim=1)).sum(dim=1, keepdim=True)
+    squares = ((torch.softmax(logits, dim=1) - share) ** 2).sum(dim=1, keepdim=True)
+    total = weight.sum().clamp(min=1)
+    return (weight * cross).sum() / total + (weight * squares).sum() / total

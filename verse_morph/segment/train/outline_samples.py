@@ -1,0 +1,174 @@
+"""Samples for the outline stage: a painted or real patch, a heatmap on one vertebra, and that vertebra's mask."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_morph.anatomy import VERSE
+from verse_morph.phantom.fields import FloatVolume, apply_axes, coloured_noise, gauss_matrix, slice_matrices
+from verse_morph.phantom.paint import PatchOptions, paint_points
+from verse_morph.phantom.warp import DeformationRange, draw_deformation, other_side
+from verse_morph.segment.intensity import AIR_HU, to_input
+from verse_morph.segment.patches import SPACING_MM, centre_voxel, heatmap
+from verse_morph.segment.train.sources import Source
+from verse_morph.space import FloatArray
+
+# Two neighbours are cut from every painted block: painting costs a third of a training step.
+PER_BLOCK = 2
+PATCH = (80, 96, 64)
+BLOCK = (96, 104, 96)
+JITTER_MM = 6.0
+# A wrongly named point lies where the neighbour is; the network must believe the heatmap, within this error of it.
+POINT_ERROR_MM = 3.5
+POSTERIOR_WEIGHT, POSTERIOR_FROM_MM = 2.0, 14.0
+_OTHER_SIDE = other_side()
+
+
+@dataclass(frozen=True)
+class OutlineOptions:
+    """What outline samples are made of.
+
+    Parameters
+    ----------
+    patch : 3 int
+        Shape of a sample; smaller than the patch in use, since convolutions do not care.
+    bone_contrast : bool
+        Whether painted patches may have unlabelled bone (ribs, neighbours) at a joint's distance.
+    """
+
+    patch: tuple[int, int, int] = PATCH
+    bone_contrast: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    hu: FloatVolume
+    labels: NDArray[np.uint8]
+    points: dict[int, FloatArray]
+    first: int
+
+
+class OutlineSamples:
+    """Sample n of a seed is always the same; blocks are shared by the samples that follow each other in a batch."""
+
+    def __init__(self, sources: Sequence[Source], seed: int, options: OutlineOptions | None = None) -> None:
+        self.sources = tuple(sources)
+        self.seed = seed
+        self.options = options or OutlineOptions()
+        weights = np.array([source.weight for source in self.sources])
+        self._share = weights / weights.sum()
+        self._block = functools.lru_cache(maxsize=8)(self._make_block)
+
+    def __call__(self, index: int) -> dict[str, NDArray[np.float32]]:
+        """Arrays ``image`` (2, i, j, k), ``target`` and ``weight`` (1, i, j, k)."""
+        batch, place = divmod(index, 2 * PER_BLOCK)
+        block = self._block(2 * batch + place % 2)
+        rng = np.random.default_rng([self.seed, 1, index])
+        value = _pick(block, place // 2, rng)
+        return _sample(block, value, self.options.patch, rng)
+
+    def _make_block(self, number: int) -> _Block:
+        rng = np.random.default_rng([self.seed, 0, number])
+        source = self.sources[rng.choice(len(self.sources), p=self._share)]
+        value = _balanced(list(source.centres), rng)
+        if source.hu is not None:
+            return _real_block(source, value, rng)
+        return _painted_block(source, value, rng, self.options)
+
+
+def _balanced(values: list[int], rng: np.random.Generator) -> int:
+    """A target level; the regions that real masks show best are not allowed to crowd out the others."""
+    return int(values[rng.integers(len(values))])
+
+
+def _painted_block(source: Source, value: int, rng: np.random.Generator, options: OutlineOptions) -> _Block:
+    spacing = tuple(float(s) for s in source.spacing_mm)
+    paint = PatchOptions(
+        shape=BLOCK,
+        spacing_mm=SPACING_MM,
+        extra_bone=0.6 if options.bone_contrast else 0.0,
+        foreign=0.04,
+        deformation=DeformationRange(rotation_deg=18, scale=(0.82, 1.2)),
+    )
+    values = list(source.centres)
+    points = np.array([source.centres[v] for v in values])
+    centre = _behind(source, value, rng)
+    hu, labels, moved = paint_points(source.labels, spacing, rng, points, paint, tuple(centre))
+    return _Block(hu, labels, dict(zip(values, moved, strict=True)), value)
+
+
+def _behind(source: Source, value: int, rng: np.random.Generator) -> FloatArray:
+    """The source voxel that a block is centred on: behind the body, with the neighbour above or below in view."""
+    shift = np.array([0.0, -22.0, rng.uniform(-14, 14)])
+    return source.centres[value] + shift / source.spacing_mm
+
+
+def _real_block(source: Source, value: int, rng: np.random.Generator) -> _Block:
+    """A real CT block, deformed together with its mask, with noise, blur, slices and contrast of other scanners."""
+    from scipy.ndimage import map_coordinates
+
+    limits = DeformationRange(rotation_deg=18, scale=(0.85, 1.18), bend_mm=1.0)
+    deformation = draw_deformation(BLOCK, (SPACING_MM,) * 3, rng, limits)
+    centre = _behind(source, value, rng)
+    places = deformation.places(source.spacing_mm, centre)
+    labels, seen = deformation.sample(source.labels, places, _OTHER_SIDE)
+    low = np.maximum(np.floor(places.reshape(3, -1).min(axis=1)).astype(int) - 1, 0)
+    high = np.maximum(np.ceil(places.reshape(3, -1).max(axis=1)).astype(int) + 2, low + 2)
+    crop = np.asarray(source.hu)[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]  # type: ignore[index]
+    shifted = places - low.reshape(3, 1, 1, 1).astype(np.float32)
+    hu = map_coordinates(crop.astype(np.float32), shifted, order=1, mode="nearest")
+    hu = np.where(seen, _rescanned(hu, rng), np.float32(AIR_HU))
+    values = list(source.centres)
+    moved = deformation.moved(np.array([source.centres[v] for v in values]), source.spacing_mm, centre)
+    return _Block(hu, np.where(seen, labels, np.uint8(0)), dict(zip(values, moved, strict=True)), value)
+
+
+def _rescanned(hu: FloatVolume, rng: np.random.Generator) -> FloatVolume:
+    out = hu * np.float32(rng.uniform(0.85, 1.2)) + np.float32(rng.normal(0, 25))
+    if rng.random() < 0.3:
+        sigma = rng.uniform(0.4, 1.2)
+        out = apply_axes(out, [gauss_matrix(n, sigma) for n in out.shape])
+    if rng.random() < 0.3:
+        axis = int(rng.choice(3, p=(0.4, 0.1, 0.5)))
+        down, up = slice_matrices(out.shape[axis], rng.uniform(1, 4), rng.random())
+        out = apply_axes(out, [down if a == axis else None for a in range(3)])
+        out = apply_axes(out, [up if a == axis else None for a in range(3)])
+    if rng.random() < 0.7:
+        grain = rng.uniform(0, 1.0)
+        sd = np.float32(np.exp(rng.uniform(np.log(8), np.log(150))))
+        out = out + sd * coloured_noise(out.shape, [grain] * 3, rng)
+    return out
+
+
+def _pick(block: _Block, which: int, rng: np.random.Generator) -> int:
+    """The block's own vertebra, or a neighbour of it that is in view."""
+    if which == 0:
+        return block.first
+    order = sorted(block.points, key=lambda v: VERSE.levels[v])
+    here = order.index(block.first)
+    near = [order[k] for k in (here - 1, here + 1) if 0 <= k < len(order)]
+    inside = [v for v in near if ((block.points[v] > 4) & (block.points[v] < np.array(block.labels.shape) - 5)).all()]
+    return int(inside[rng.integers(len(inside))]) if inside else block.first
+
+
+def _sample(
+    block: _Block, value: int, shape: tuple[int, int, int], rng: np.random.Generator
+) -> dict[str, NDArray[np.float32]]:
+    jitter = rng.uniform(-JITTER_MM, JITTER_MM, 3) / SPACING_MM
+    # The sample is smaller than the patch in use: move it about, so that every part of the vertebra is seen.
+    middle = block.points[value] - centre_voxel(shape) + (np.array(shape) - 1) / 2 + jitter
+    start = np.rint(middle - (np.array(shape) - 1) / 2).astype(int)
+    start = np.clip(start, 0, np.array(block.labels.shape) - shape)
+    box = tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))
+    truth = block.points[value] - start
+    point = truth + rng.normal(0, POINT_ERROR_MM, 3) * rng.choice([0.3, 1.0])
+    target = (block.labels[box] == value).astype(np.float32)
+    image = np.stack([to_input(block.hu[box]), heatmap(shape, point)])
+    behind = np.arange(shape[1]) < truth[1] - POSTERIOR_FROM_MM
+    weight = np.where(behind[None, :, None], np.float32(POSTERIOR_WEIGHT), np.float32(1.0))
+    return {"image": image, "target": target[None], "weight": np.broadcast_to(weight, (1, *shape)).copy()}
