@@ -85,6 +85,14 @@ def from_labelmap(
     -----
     The shapes are real as far as the mask is; intensities and everything but bone are invented.
     """
+    scan, painted, _ = from_labelmap_points(labels, rng, np.zeros((0, 3)), options)
+    return scan, painted
+
+
+def from_labelmap_points(
+    labels: LabelMap, rng: np.random.Generator, points_mm: NDArray, options: MapOptions | None = None
+) -> tuple[Scan, LabelMap, NDArray[np.float64]]:
+    """As :func:`from_labelmap`, and where points (N, 3) of the map's world come to lie in the scan's, mm."""
     options = options or MapOptions()
     numbers, values, swap = _renumbered(labels)
     array, grid = canonical(labels.labels, labels.grid)
@@ -104,7 +112,10 @@ def from_labelmap(
     out = values[structures[ct.slices]]
     meta = {"Manufacturer": scanner.manufacturer, "ManufacturerModelName": scanner.model, "KVP": f"{scanner.kvp:g}"}
     notes = ("simulated CT painted onto a label map: shapes from the map, everything else invented",)
-    return Scan(ct.hu, ct.grid, labels.name, meta, notes), LabelMap(out, ct.grid, labels.scheme, labels.name, notes)
+    moved = deformation.moved(grid.to_index(points_mm), grid.spacing_mm, (np.array(grid.shape) - 1) / 2)
+    scan = Scan(ct.hu, ct.grid, labels.name, meta, notes)
+    painted = LabelMap(out, ct.grid, labels.scheme, labels.name, notes)
+    return scan, painted, target.to_world(moved)
 
 
 def _vertebrae(structures: NDArray[np.uint8]) -> tuple[int, ...]:

@@ -210,7 +210,7 @@ def _phantoms(word: str, cache: Path) -> list[Source]:
         raise InputError(f"--data {word}: write phantoms:N or phantoms:N@WEIGHT, for example phantoms:60@2") from error
     out = []
     for index in range(n):
-        stored = cache / f"phantom-{_key(index)}.npz"
+        stored = cache / f"phantom-{_key('fused', index)}.npz"
         if not stored.is_file():
             _save(_phantom(index), stored)
         out.append(_load(stored, total / n))
@@ -229,9 +229,14 @@ def _phantom(index: int) -> Source:
     parameters = draw_parameters(rng, recipe.options)
     case = render(parameters, field_of_view(parameters, PHANTOM_SPACING_MM), f"phantom{index}")
     structures = np.where(case.structures < FIRST_SOFT, case.structures, np.uint8(0))
+    # Under VerSe's rules a vertebra fused to the sacrum is part of it.
+    fused = [VERSE.value_of(level) for level in parameters.fused_levels]
+    structures = np.where(np.isin(structures, fused), np.uint8(SACRUM), structures)
     centres = {}
     for row in case.truth.vertebrae.to_dict("records"):
         value = VERSE.value_of(Level(str(row["level"])))
+        if value in fused:
+            continue
         where = np.argwhere(structures == value)
         if len(where) * case.grid.voxel_volume_mm3 < 1000 * SMALLEST_CM3:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,17 +13,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from verse_morph.errors import InputError
-from verse_morph.segment.networks import Shape, UNetShape
-from verse_morph.segment.train.losses import hard_dice, overlap_loss
+from verse_morph.segment.networks import BtrflyShape, Shape, UNetShape
+from verse_morph.segment.train.losses import hard_dice, heatmap_loss, overlap_loss
 from verse_morph.segment.train.outline_samples import OutlineSamples
 from verse_morph.segment.train.sources import Source
+from verse_morph.segment.train.spine_samples import BACKGROUND, IdentifySamples, LocateSamples, ScanPool
+from verse_morph.segment.views import CHANNELS
+
+HIT_SAMPLES = 5  # a peak within 10 mm of the truth is right
+POOL = 400  # painted scans that a run of the first two stages draws on
 
 Samples = Callable[[int], dict[str, NDArray[np.float32]]]
 Batch = dict[str, Tensor]
 
 
 class _MakeSamples(Protocol):
-    def __call__(self, sources: Sequence[Source], seed: int, /) -> Samples: ...
+    def __call__(self, sources: Sequence[Source], seed: int, cache: Path | None, /) -> Samples: ...
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Stage:
     shape : Shape
         Size of the network.
     samples : callable
-        Sources and a seed to a function from a number to a sample.
+        Sources, a seed and a cache folder to a function from a number to a sample.
     loss : callable
         Network and batch to a loss.
     score : callable
@@ -61,13 +67,60 @@ def stage_named(name: str) -> Stage:
     InputError
         There is none of this name.
     """
-    stages = {stage.name: stage for stage in (_outline(),)}
+    stages = {stage.name: stage for stage in (_locate(), _identify(), _outline())}
     if name not in stages:
         raise InputError(f"no stage {name!r}; there are {', '.join(stages)}")
     return stages[name]
 
 
+def _locate() -> Stage:
+    def samples(sources: Sequence[Source], seed: int, cache: Path | None) -> Samples:
+        return LocateSamples(ScanPool(sources, seed, POOL, cache), seed)
+
+    def loss(model: nn.Module, batch: Batch) -> Tensor:
+        return overlap_loss(model(batch["image"]), batch["target"])
+
+    def score(model: nn.Module, batch: Batch) -> dict[str, float]:
+        target = (batch["target"] > 0.5).float()
+        dice = hard_dice(model(batch["image"]), target).mean(dim=0)
+        return {f"dice_{name}": float(d) for name, d in zip(("vertebrae", "ribs", "sacrum"), dice, strict=True)}
+
+    return Stage("locate", UNetShape(1, 3, (16, 32, 64, 96)), samples, loss, score, batch=2, rate=2e-3)
+
+
+def _identify() -> Stage:
+    def samples(sources: Sequence[Source], seed: int, cache: Path | None) -> Samples:
+        return IdentifySamples(ScanPool(sources, seed, POOL, cache), seed)
+
+    def loss(model: nn.Module, batch: Batch) -> Tensor:
+        known = torch.ones_like(batch["sagittal"][:, :1])
+        views = zip(model(batch["sagittal"], batch["coronal"]), ("sagittal", "coronal"), strict=True)
+        return torch.stack([heatmap_loss(logits, batch[f"{view}_target"], known) for logits, view in views]).sum()
+
+    def score(model: nn.Module, batch: Batch) -> dict[str, float]:
+        views = zip(model(batch["sagittal"], batch["coronal"]), ("sagittal", "coronal"), strict=True)
+        return {f"level_right_{view}": _peaks_right(logits, batch[f"{view}_target"]) for logits, view in views}
+
+    shape = BtrflyShape(CHANNELS, BACKGROUND + 1)
+    return Stage("identify", shape, samples, loss, score, batch=4, rate=1.5e-3)
+
+
+def _peaks_right(logits: Tensor, target: Tensor) -> float:
+    """Share of the true levels whose heatmap has its peak where it should; NaN where no level is in view."""
+    width = logits.shape[-1]
+    said, true = (maps[:, :BACKGROUND].flatten(2) for maps in (torch.softmax(logits, dim=1), target))
+    present = true.amax(dim=-1) > 0.9
+    if not present.any():
+        return float("nan")
+    apart = [(maps.argmax(dim=-1) // width, maps.argmax(dim=-1) % width) for maps in (said, true)]
+    off = torch.hypot((apart[0][0] - apart[1][0]).float(), (apart[0][1] - apart[1][1]).float())
+    return float((off[present] <= HIT_SAMPLES).float().mean())
+
+
 def _outline() -> Stage:
+    def samples(sources: Sequence[Source], seed: int, cache: Path | None) -> Samples:
+        return OutlineSamples(sources, seed)
+
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         return overlap_loss(model(batch["image"]), batch["target"], batch["weight"])
 
@@ -78,4 +131,4 @@ def _outline() -> Stage:
         posterior = hard_dice(torch.where(behind > 0, logits, far), target * behind)
         return {"dice": float(hard_dice(logits, target).mean()), "dice_posterior": float(posterior.mean())}
 
-    return Stage("outline", UNetShape(2, 1), OutlineSamples, loss, score, batch=4, rate=1.5e-3)
+    return Stage("outline", UNetShape(2, 1), samples, loss, score, batch=4, rate=1.5e-3)

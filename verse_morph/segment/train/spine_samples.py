@@ -1,0 +1,282 @@
+"""Samples for locating and naming: whole scans of painted or simulated spines at low resolution.
+
+A scan takes about a second to make and serves both stages many times, so scans are kept: on disk where a cache folder is
+given, in memory otherwise. Number n of a seed is always the same scan.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_morph.anatomy import VERSE, Level
+from verse_morph.io.files import replacing
+from verse_morph.phantom.case import FIRST_RIB, FULL, SACRUM
+from verse_morph.phantom.labelmap import MapOptions, from_labelmap_points
+from verse_morph.phantom.paint import PatchOptions, paint_points
+from verse_morph.phantom.warp import DeformationRange
+from verse_morph.segment.intensity import AIR_HU, to_input
+from verse_morph.segment.train.sources import Source
+from verse_morph.segment.views import CHANNELS, SIGMA_MM, SPACING_MM, WIDTH, course, project
+from verse_morph.space import FloatArray, Grid
+from verse_morph.volume import LabelMap
+
+# Classes that the locating stage tells apart.
+VERTEBRA, RIB, SACRAL = 1, 2, 3
+LOCATE_SHAPE = (64, 64, 96)
+LOCATE_MM = 4.0
+ROWS = 320
+LEVELS = tuple(level for level in Level if level is not Level.S1)
+BACKGROUND = len(LEVELS)
+# Sources that show nothing but a few lumbar vertebrae cannot teach a level.
+FEWEST_LEVELS = 6
+SIMULATED = 0.45
+LARGEST = (170, 130, 330)
+_QUANTUM_HU = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class PaintedScan:
+    """A made-up scan at 2 mm: HU in steps of 10, classes, body centres by rank of the level."""
+
+    code: NDArray[np.uint8]
+    classes: NDArray[np.uint8]
+    points: NDArray[np.float64]  # (n, 3) voxels
+    ranks: NDArray[np.int64]  # (n,)
+
+    @property
+    def hu(self) -> NDArray[np.float32]:
+        """Hounsfield units."""
+        return self.code.astype(np.float32) * np.float32(_QUANTUM_HU) + np.float32(AIR_HU)
+
+
+class ScanPool:
+    """Painted scans by number."""
+
+    def __init__(self, sources: Sequence[Source], seed: int, size: int, cache: Path | None = None) -> None:
+        self.sources = tuple(s for s in sources if len(s.centres) >= FEWEST_LEVELS)
+        weights = np.array([s.weight for s in self.sources])
+        self.share = weights / weights.sum()
+        self.seed, self.size, self.cache = seed, size, cache
+        self._kept = functools.lru_cache(maxsize=8 if cache else size)(self._get)
+
+    def __call__(self, number: int) -> PaintedScan:
+        return self._kept(number % self.size)
+
+    def _get(self, number: int) -> PaintedScan:
+        if self.cache is None:
+            return self._make(number)
+        path = self.cache / f"scan-{self.seed}-{number}.npz"
+        if not path.is_file():
+            made = self._make(number)
+            with replacing(path) as temporary:
+                np.savez(temporary, code=made.code, classes=made.classes, points=made.points, ranks=made.ranks)
+        with np.load(path, allow_pickle=False) as stored:
+            return PaintedScan(stored["code"], stored["classes"], stored["points"], stored["ranks"])
+
+    def _make(self, number: int) -> PaintedScan:
+        rng = np.random.default_rng([self.seed, 2, number])
+        source = self.sources[rng.choice(len(self.sources), p=self.share)]
+        values = list(source.centres)
+        points = np.array([source.centres[v] for v in values])
+        make = _simulated if rng.random() < SIMULATED else _painted
+        hu, labels, moved = make(source, points, rng)
+        keep, hu, labels, moved = _view(hu, labels, moved, rng)
+        ranks = np.array([VERSE.levels[v].rank for v in values])[keep]
+        code = np.clip(np.rint((hu - AIR_HU) / _QUANTUM_HU), 0, 255).astype(np.uint8)
+        return PaintedScan(code, _CLASSES[labels], moved, ranks)
+
+
+def _class_table() -> NDArray[np.uint8]:
+    table = np.zeros(256, dtype=np.uint8)
+    table[list(VERSE.levels)] = VERTEBRA
+    for first in FIRST_RIB.values():
+        table[first : first + 14] = RIB
+    table[[90, 91]] = RIB
+    table[[SACRUM, SACRUM + 1]] = SACRAL
+    return table
+
+
+_CLASSES = _class_table()
+
+
+def _painted(
+    source: Source, points: FloatArray, rng: np.random.Generator
+) -> tuple[NDArray, NDArray[np.uint8], FloatArray]:
+    """Random contrast on a strongly deformed map."""
+    extent = np.array(source.labels.shape) * source.spacing_mm / SPACING_MM
+    shape = tuple(int(n) for n in np.minimum(np.maximum(extent * 1.1, 40), LARGEST))
+    options = PatchOptions(
+        shape=(shape[0], shape[1], shape[2]),
+        spacing_mm=SPACING_MM,
+        deformation=DeformationRange(rotation_deg=12, scale=(0.75, 1.25), stretch=0.12, bend_mm=3.0),
+        noise_sd_hu=(5.0, 120.0),
+        extra_bone=0.0,
+        foreign=0.04,
+        cut=0.0,
+    )
+    spacing = (float(source.spacing_mm[0]), float(source.spacing_mm[1]), float(source.spacing_mm[2]))
+    return paint_points(source.labels, spacing, rng, points, options)
+
+
+def _simulated(
+    source: Source, points: FloatArray, rng: np.random.Generator
+) -> tuple[NDArray, NDArray[np.uint8], FloatArray]:
+    """A plausible trunk, scanned, on a mildly deformed map."""
+    from scipy.ndimage import map_coordinates
+
+    grid = Grid(source.labels.shape, np.diag([*source.spacing_mm, 1.0]))
+    labels = LabelMap(source.labels, grid, FULL, source.name)
+    options = MapOptions(
+        spacing_mm=SPACING_MM,
+        deformation=DeformationRange(rotation_deg=10, shear=0.05, scale=(0.82, 1.2), stretch=0.08, bend_mm=2.5),
+        neighbours=False,
+    )
+    scan, painted, moved = from_labelmap_points(labels, rng, grid.to_world(points), options)
+    step = scan.grid.spacing_mm / SPACING_MM
+    shape = [max(1, int(n * s)) for n, s in zip(scan.hu.shape, step, strict=True)]
+    places = np.meshgrid(*[np.arange(n) / s for n, s in zip(shape, step, strict=True)], indexing="ij", sparse=False)
+    hu = map_coordinates(scan.hu.astype(np.float32), places, order=1, mode="nearest")
+    out = map_coordinates(np.asarray(painted.labels), places, order=0, mode="nearest")
+    return hu, out.astype(np.uint8), scan.grid.to_index(moved) * step
+
+
+def _view(
+    hu: NDArray, labels: NDArray[np.uint8], points: FloatArray, rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], NDArray, NDArray[np.uint8], FloatArray]:
+    """A random field of view: mostly cut in height, sometimes narrow; which points it shows."""
+    inside = ((points >= 0) & (points <= np.array(hu.shape) - 1)).all(axis=1)
+    if rng.random() < 0.75 and inside.sum() > 3:
+        heights = points[inside, 2]
+        centre = rng.uniform(heights.min(), heights.max())
+        half = rng.uniform(90, 420) / 2 / SPACING_MM
+        low, high = int(max(0, centre - half)), int(min(hu.shape[2], centre + half))
+        if high - low >= 30:
+            hu, labels, points = hu[:, :, low:high], labels[:, :, low:high], points - [0, 0, low]
+    if rng.random() < 0.25:
+        middle = np.median(points[inside, 0])
+        half = rng.uniform(35, 80) / SPACING_MM
+        low, high = int(max(0, middle - half)), int(min(hu.shape[0], middle + half))
+        if high - low >= 24:
+            hu, labels, points = hu[low:high], labels[low:high], points - [low, 0, 0]
+    keep = ((points >= 0) & (points <= np.array(hu.shape) - 1)).all(axis=1)
+    return keep, hu, labels, points[keep]
+
+
+# --- locating -----------------------------------------------------------------------------------------------------
+
+
+class LocateSamples:
+    """Blocks of scans at 4 mm with the shares of vertebrae, ribs and sacrum in every voxel."""
+
+    def __init__(self, pool: ScanPool, seed: int) -> None:
+        self.pool, self.seed = pool, seed
+
+    def __call__(self, index: int) -> dict[str, NDArray[np.float32]]:
+        """Arrays ``image`` (1, i, j, k) and ``target`` (3, i, j, k)."""
+        rng = np.random.default_rng([self.seed, 3, index])
+        scan = self.pool(int(rng.integers(self.pool.size)))
+        hu = halved(scan.hu)
+        shares = np.stack([halved((scan.classes == c).astype(np.float32)) for c in (VERTEBRA, RIB, SACRAL)])
+        if rng.random() < 0.5:
+            hu, shares = hu[::-1], shares[:, ::-1]
+        hu = hu * np.float32(rng.uniform(0.9, 1.1)) + np.float32(rng.normal(0, 20))
+        start = [
+            int(rng.integers(min(0, n - m), max(0, n - m) + 1)) for n, m in zip(hu.shape, LOCATE_SHAPE, strict=True)
+        ]
+        image = _cropped(hu, start, AIR_HU)
+        target = np.stack([_cropped(share, start, 0.0) for share in shares])
+        return {"image": to_input(image)[None], "target": target}
+
+
+def halved(volume: NDArray) -> NDArray[np.float32]:
+    """Mean of 2 x 2 x 2 voxels; an odd last layer is left out."""
+    i, j, k = (2 * (n // 2) for n in volume.shape)
+    v = np.asarray(volume[:i, :j, :k], dtype=np.float32)
+    v = v[0::2] + v[1::2]
+    v = v[:, 0::2] + v[:, 1::2]
+    return (v[:, :, 0::2] + v[:, :, 1::2]) * np.float32(0.125)
+
+
+def _cropped(volume: NDArray, start: list[int], outside: float) -> NDArray[np.float32]:
+    out = np.full(LOCATE_SHAPE, outside, dtype=np.float32)
+    source = tuple(slice(max(s, 0), s + n) for s, n in zip(start, LOCATE_SHAPE, strict=True))
+    part = volume[source]
+    target = tuple(slice(max(-s, 0), max(-s, 0) + n) for s, n in zip(start, part.shape, strict=True))
+    out[target] = part
+    return out
+
+
+# --- naming -------------------------------------------------------------------------------------------------------
+
+
+class IdentifySamples:
+    """Views of the spine with a heatmap per level and view."""
+
+    def __init__(self, pool: ScanPool, seed: int) -> None:
+        self.pool, self.seed = pool, seed
+
+    def __call__(self, index: int) -> dict[str, NDArray[np.float32]]:
+        """Arrays ``sagittal``, ``coronal`` (3, rows, WIDTH), their ``_target`` (27, rows, WIDTH)."""
+        rng = np.random.default_rng([self.seed, 4, index])
+        scan = self.pool(int(rng.integers(self.pool.size)))
+        hu, classes, points = scan.hu, scan.classes, scan.points
+        ranks = scan.ranks
+        if rng.random() < 0.5:
+            hu, classes = hu[::-1], classes[::-1]
+            points = np.column_stack([hu.shape[0] - 1 - points[:, 0], points[:, 1:]])
+        if hu.shape[2] > ROWS or rng.random() < 0.3:
+            hu, classes, points, ranks = _shorter(hu, classes, points, ranks, rng)
+        line = _course_seen(classes, rng)
+        views = project(hu, line, ROWS)
+        sagittal = _heatmaps(points[:, [1, 2]] - views.first[[1, 2]], ranks)
+        coronal = _heatmaps(points[:, [0, 2]] - views.first[[0, 2]], ranks)
+        return {
+            "sagittal": _jittered(views.sagittal, rng),
+            "coronal": _jittered(views.coronal, rng),
+            "sagittal_target": sagittal,
+            "coronal_target": coronal,
+        }
+
+
+def _shorter(
+    hu: NDArray, classes: NDArray[np.uint8], points: FloatArray, ranks: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[NDArray, NDArray[np.uint8], FloatArray, NDArray[np.int64]]:
+    rows = int(rng.integers(min(60, hu.shape[2]), min(hu.shape[2], ROWS) + 1))
+    low = int(rng.integers(0, hu.shape[2] - rows + 1))
+    points = points - [0, 0, low]
+    seen = (points[:, 2] >= 0) & (points[:, 2] <= rows - 1)
+    return hu[:, :, low : low + rows], classes[:, :, low : low + rows], points[seen], ranks[seen]
+
+
+def _course_seen(classes: NDArray[np.uint8], rng: np.random.Generator) -> FloatArray:
+    """The spine's course as the locating stage would see it: a little off, smooth."""
+    line = course(classes == VERTEBRA)
+    if line is None:
+        line = np.tile((np.array(classes.shape[:2]) - 1) / 2, (classes.shape[2], 1))
+    return line + rng.normal(0, 1.5, 2)
+
+
+def _heatmaps(points: FloatArray, ranks: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Gaussians (27, ROWS, WIDTH) of points (n, 2: column, row); the background is what they leave."""
+    out = np.zeros((BACKGROUND + 1, ROWS, WIDTH), dtype=np.float32)
+    for (column, row), rank in zip(points, ranks, strict=True):
+        across = np.exp(-0.5 * ((np.arange(WIDTH) - column) * SPACING_MM / SIGMA_MM) ** 2)
+        down = np.exp(-0.5 * ((np.arange(ROWS) - row) * SPACING_MM / SIGMA_MM) ** 2)
+        out[rank] = down[:, None] * across[None, :]
+    out[BACKGROUND] = 1 - out[:BACKGROUND].max(axis=0)
+    return out
+
+
+def _jittered(view: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    gain = rng.uniform(0.85, 1.15, (CHANNELS, 1, 1)).astype(np.float32)
+    shift = rng.normal(0, 0.08, (CHANNELS, 1, 1)).astype(np.float32)
+    out = view * gain + shift
+    if rng.random() < 0.4:
+        out = out + rng.normal(0, rng.uniform(0.02, 0.2), view.shape).astype(np.float32)
+    return out
