@@ -6,13 +6,14 @@ into channels, the head unpacks them. That is a quarter of the work of the same 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from verse_morph.errors import InputError
 
@@ -87,6 +88,13 @@ def build(shape: Shape) -> nn.Module:
     return UNet3d(shape) if isinstance(shape, UNetShape) else Btrfly(shape)
 
 
+def side_multiple(model: nn.Module) -> int:
+    """What every side of a network's input must be a multiple of."""
+    if not isinstance(model, UNet3d | Btrfly):
+        raise TypeError(f"{type(model).__name__} is no network of the cascade")
+    return model.shape.divisor
+
+
 class _Block(nn.Module):
     """Convolution, group norm, rectifier, with a short cut around it where channels allow."""
 
@@ -99,11 +107,11 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(self.conv(x))
-        return F.relu(x + y if self.short else y, inplace=True)
+        return functional.relu(x + y if self.short else y, inplace=True)
 
 
 class UNet3d(nn.Module):
-    """A 3D U-Net with added (not concatenated) skip connections; (b, inputs, i, j, k) to (b, outputs, i, j, k) logits."""
+    """A 3D U-Net whose skip connections are added, not concatenated: (b, inputs, i, j, k) to (b, outputs, i, j, k)."""
 
     def __init__(self, shape: UNetShape) -> None:
         super().__init__()
@@ -112,7 +120,7 @@ class UNet3d(nn.Module):
         self.stem = _Block(3, 8 * shape.inputs, widths[0])
         self.encoder = nn.ModuleList([nn.Sequential(_Block(3, widths[0], widths[0]))])
         self.down, self.up, self.decoder = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        for fine, coarse in zip(widths[:-1], widths[1:], strict=True):
+        for fine, coarse in itertools.pairwise(widths):
             self.down.append(nn.Conv3d(fine, coarse, 2, stride=2))
             self.encoder.append(nn.Sequential(_Block(3, coarse, coarse), _Block(3, coarse, coarse)))
             self.up.append(nn.ConvTranspose3d(coarse, fine, 2, stride=2))
@@ -120,6 +128,7 @@ class UNet3d(nn.Module):
         self.head = nn.Conv3d(widths[0], 8 * shape.outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits at full resolution."""
         x = self.encoder[0](self.stem(unshuffle3d(x)))
         skips = [x]
         for down, block in zip(self.down, self.encoder[1:], strict=True):
@@ -154,7 +163,7 @@ class _Arm(nn.Module):
         self.stem = nn.Sequential(nn.PixelUnshuffle(2), _Block(2, 4 * shape.inputs, widths[0]))
         self.encoder = nn.ModuleList([_Block(2, widths[0], widths[0])])
         self.down, self.up, self.decoder = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        for fine, coarse in zip(widths[:-1], widths[1:], strict=True):
+        for fine, coarse in itertools.pairwise(widths):
             self.down.append(nn.Conv2d(fine, coarse, 2, stride=2))
             self.encoder.append(nn.Sequential(_Block(2, coarse, coarse), _Block(2, coarse, coarse)))
             self.up.append(nn.ConvTranspose2d(coarse, fine, 2, stride=2))

@@ -1,6 +1,6 @@
 """The two views that the Btrfly Net reads: projections of the spine's surroundings, localised along its course.
 
-A plain maximum-intensity projection of a trunk shows pelvis, ribs and skull on top of the spine. Here every row (height) is
+A plain maximum-intensity projection shows pelvis, ribs and skull on top of the spine. Here every row (height) is
 projected over a band about the spine's own place in it; one channel of the coronal view stays un-localised, since ribs
 and iliac crests tell the level. Training and use share this module.
 """
@@ -82,7 +82,7 @@ def project(hu: NDArray, line: FloatArray, rows: int) -> Views:
     rows : int
         Height of the views; at least k, and a multiple of what the network needs. Rows beyond k are air.
     """
-    n_x, n_y, n_z = hu.shape
+    n_x, n_y = hu.shape[:2]
     x = np.arange(n_x)[:, None] - line[None, :, 0]
     y = np.arange(n_y)[:, None] - line[None, :, 1]
     middle = np.median(line, axis=0)

@@ -1,7 +1,7 @@
 """Samples for locating and naming: whole scans of painted or simulated spines at low resolution.
 
-A scan takes about a second to make and serves both stages many times, so scans are kept: on disk where a cache folder is
-given, in memory otherwise. Number n of a seed is always the same scan.
+A scan takes about a second to make and serves both stages many times, so scans are kept: on disk where a cache
+folder is given, in memory otherwise. Number n of a seed is always the same scan.
 """
 
 from __future__ import annotations
@@ -42,12 +42,24 @@ _QUANTUM_HU = 10.0
 
 @dataclass(frozen=True, eq=False)
 class PaintedScan:
-    """A made-up scan at 2 mm: HU in steps of 10, classes, body centres by rank of the level."""
+    """A made-up scan at 2 mm.
+
+    Parameters
+    ----------
+    code : array (i, j, k) of uint8
+        HU in steps of 10 above that of air.
+    classes : array (i, j, k) of uint8
+        0, VERTEBRA, RIB or SACRAL.
+    points : array (n, 3)
+        Body centres, voxels.
+    ranks : array (n,)
+        Their levels' ranks.
+    """
 
     code: NDArray[np.uint8]
     classes: NDArray[np.uint8]
-    points: NDArray[np.float64]  # (n, 3) voxels
-    ranks: NDArray[np.int64]  # (n,)
+    points: NDArray[np.float64]
+    ranks: NDArray[np.int64]
 
     @property
     def hu(self) -> NDArray[np.float32]:
@@ -66,6 +78,7 @@ class ScanPool:
         self._kept = functools.lru_cache(maxsize=8 if cache else size)(self._get)
 
     def __call__(self, number: int) -> PaintedScan:
+        """The scan of a number; numbers beyond the size begin again."""
         return self._kept(number % self.size)
 
     def _get(self, number: int) -> PaintedScan:

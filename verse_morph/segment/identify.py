@@ -1,0 +1,274 @@
+"""Second stage: which vertebra is which. Btrfly Net heatmaps, ribs and sacrum to detections, detections to a chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from verse_morph.anatomy import Level
+from verse_morph.segment.chain_prior import ChainPrior
+from verse_morph.segment.compute import Compute, running
+from verse_morph.segment.decode import Decoding, decode
+from verse_morph.segment.detections import Detections
+from verse_morph.segment.locate import Location
+from verse_morph.segment.networks import side_multiple
+from verse_morph.segment.resample import reduced, sample, world_box
+from verse_morph.segment.views import SPACING_MM, WIDTH, Views, project
+from verse_morph.space import FloatArray, Grid
+from verse_morph.volume import Scan
+
+LEVELS = tuple(level for level in Level if level is not Level.S1)
+RANKS, SACRUM = len(LEVELS), Level.S1.rank
+_REGION = np.array([("cervical", "thoracic", "lumbar").index(level.region) for level in LEVELS])
+MARGIN_MM = 30.0
+# A peak is a vertebra when the heatmaps of all levels together reach this, and no closer peak is higher.
+LEAST_PEAK = 0.3
+PEAK_REACH_MM = 8.0
+FLOOR = 0.02  # no level is ever ruled out by heatmaps alone
+# Ribs begin this far beside and behind a body's centre, mm: sideways, backwards, up and down.
+RIB_BESIDE_MM, RIB_DEPTH_MM, RIB_HEIGHT_MM = (18.0, 62.0), (-50.0, 12.0), 14.0
+RIB_HALF_CM3 = 0.8  # volume of rib on one side at which a rib is as likely as not
+RIB_SLOPE = 2.0
+RIB_WEIGHT = 1.5
+RIB_VIEW = 0.85  # share of the region that must lie in the scan
+SACRUM_CM3 = 6.0
+
+
+@dataclass(frozen=True, eq=False)
+class Identification:
+    """Named vertebrae and what they were named by.
+
+    Parameters
+    ----------
+    decoding : Decoding
+    detections : Detections
+        Candidates in the order of ``rib_evidence``.
+    rib_evidence : array (n, 2)
+        Log-odds of a rib on the left and the right side of each candidate; NaN where that region is not in view.
+    views : Views
+    sagittal, coronal : array (27, rows, WIDTH) of float32
+        Heatmaps; the last is background.
+    grid : Grid
+        2 mm; ``views`` and heatmaps are projections of it.
+    """
+
+    decoding: Decoding
+    detections: Detections
+    rib_evidence: FloatArray
+    views: Views
+    sagittal: NDArray[np.float32]
+    coronal: NDArray[np.float32]
+    grid: Grid
+
+
+def identify(scan: Scan, location: Location, model: nn.Module, prior: ChainPrior, compute: Compute) -> Identification:
+    """Name the vertebrae of a scan whose spine was located.
+
+    Parameters
+    ----------
+    scan : Scan
+    location : Location
+        With ``found``.
+    model : Module
+        Of the stage ``identify``.
+    prior : ChainPrior
+    compute : Compute
+
+    Notes
+    -----
+    The heatmaps say which level a vertebra looks like, the ribs whether it is thoracic, the sacrum where the column
+    ends; the decoder weighs all of it with what chains of vertebrae look like. Its margin is the doubt.
+    """
+    grid = _grid(scan, location)
+    hu = sample(reduced(scan, SPACING_MM), grid)
+    divisor = side_multiple(model)
+    line = _line(location, grid)
+    views = project(hu, line, divisor * -(-grid.shape[2] // divisor))
+    sagittal, coronal = _heatmaps(views, model, compute)
+    bodies, level_log, confidence = candidates(sagittal, coronal, views, line, grid)
+    ribs = rib_evidence(location, scan.grid, bodies)
+    detections = _detections(bodies, level_log + _rib_log(ribs), confidence, location)
+    return Identification(decode(detections, prior), detections, ribs, views, sagittal, coronal, grid)
+
+
+def _grid(scan: Scan, location: Location) -> Grid:
+    """The scan's full depth and the views' width about the column's middle, at 2 mm."""
+    limits = world_box(scan.grid)
+    low, high = location.box_mm + MARGIN_MM * np.array([[-1.0], [1.0]])
+    inside = (location.line_mm[:, 2] >= location.box_mm[0, 2]) & (location.line_mm[:, 2] <= location.box_mm[1, 2])
+    middle = np.median(location.line_mm[inside], axis=0)
+    half = SPACING_MM * WIDTH / 2
+    low[0], high[0] = middle[0] - half, middle[0] + half
+    low[1], high[1] = limits[0, 1], limits[1, 1]
+    low, high = np.maximum(low, limits[0]), np.minimum(high, limits[1])
+    shape = np.maximum(np.ceil((high - low) / SPACING_MM).astype(int), 1)
+    affine = np.diag([SPACING_MM] * 3 + [1.0])
+    affine[:3, 3] = low + SPACING_MM / 2
+    return Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+
+
+def _line(location: Location, grid: Grid) -> FloatArray:
+    """The column's place (k, 2) in x and y at every height of a grid, voxels."""
+    index = grid.to_index(location.line_mm)
+    rows = np.arange(grid.shape[2])
+    return np.column_stack([np.interp(rows, index[:, 2], index[:, axis]) for axis in (0, 1)])
+
+
+def _heatmaps(views: Views, model: nn.Module, compute: Compute) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    with torch.no_grad(), running(compute):
+        inputs = [torch.from_numpy(view)[None].to(compute.device) for view in (views.sagittal, views.coronal)]
+        answers = [torch.softmax(logits.float(), dim=1)[0].cpu().numpy() for logits in model(*inputs)]
+    return answers[0], answers[1]
+
+
+# --- candidates ---------------------------------------------------------------------------------------------------
+
+
+def candidates(
+    sagittal: NDArray[np.float32], coronal: NDArray[np.float32], views: Views, line: FloatArray, grid: Grid
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Body centres from both views' heatmaps, with what each says about the level.
+
+    Returns
+    -------
+    bodies_mm : array (n, 3)
+        World RAS mm.
+    level_log : array (n, 26)
+        Log of the product of both views' shares of each level.
+    confidence : array (n,)
+        Height of the peak, 0 to 1.
+    """
+    rows = grid.shape[2]
+    any_level = 1 - sagittal[-1, :rows]
+    reach = round(PEAK_REACH_MM / SPACING_MM)
+    bodies, logs, heights = [], [], []
+    for row, column in _peaks(any_level, reach):
+        z, y = _centroid(any_level, row, column, 2)
+        share = _share(sagittal[:-1, :rows], row, column)
+        x, other, height = _across(coronal[:, :rows], share, z, line[row, 0] - views.first[0])
+        bodies.append([x + views.first[0], y + views.first[1], z])
+        logs.append(np.log(FLOOR + share) + np.log(FLOOR + other))
+        heights.append(np.sqrt(any_level[row, column] * height))
+    points = grid.to_world(np.array(bodies).reshape(-1, 3))
+    return points, np.array(logs).reshape(-1, RANKS), np.clip(np.array(heights), 0, 1)
+
+
+def _peaks(values: NDArray[np.float32], reach: int) -> list[tuple[int, int]]:
+    """Row and column of the local maxima of a map."""
+    from scipy.ndimage import gaussian_filter, maximum_filter
+
+    smooth = gaussian_filter(values, 1.0)
+    highest = smooth == maximum_filter(smooth, size=(2 * reach + 1, 4 * reach + 1))
+    return [(int(r), int(c)) for r, c in np.argwhere(highest & (smooth >= LEAST_PEAK))]
+
+
+def _centroid(values: NDArray[np.float32], row: int, column: int, reach: int) -> tuple[float, float]:
+    """Weighted middle of the values about a peak, above the lowest of them."""
+    top, left = max(row - reach, 0), max(column - reach, 0)
+    part = values[top : row + reach + 1, left : column + reach + 1]
+    weight = part - part.min() + 1e-6
+    r, c = np.indices(part.shape)
+    return float(top + (weight * r).sum() / weight.sum()), float(left + (weight * c).sum() / weight.sum())
+
+
+def _share(maps: NDArray[np.float32], row: int, column: int) -> FloatArray:
+    """Share (26,) of each level about a place."""
+    box = (slice(None), slice(max(row - 1, 0), row + 2), slice(max(column - 1, 0), column + 2))
+    total = maps[box].sum(axis=(1, 2), dtype=np.float64)
+    return np.asarray(total / max(float(total.sum()), 1e-9))
+
+
+def _across(
+    coronal: NDArray[np.float32], share: FloatArray, z: float, expected: float
+) -> tuple[float, FloatArray, float]:
+    """Column, level shares and height of the coronal peak at a height; the column's course where there is none."""
+    row = round(z)
+    band = 1 - coronal[-1, max(row - 1, 0) : row + 2].mean(axis=0)
+    near = np.exp(-0.5 * ((np.arange(len(band)) - expected) * SPACING_MM / 25.0) ** 2)
+    column = int((band * near).argmax())
+    height = float(band[column])
+    other = _share(coronal[:-1], row, column)
+    if height < LEAST_PEAK / 3:
+        return expected, np.full(RANKS, 1 / RANKS), height
+    low = max(column - 3, 0)
+    part = band[low : column + 4]
+    weight = part - part.min() + 1e-6
+    return float(low + (weight * np.arange(len(part))).sum() / weight.sum()), other, height
+
+
+# --- ribs and sacrum ----------------------------------------------------------------------------------------------
+
+
+def rib_evidence(location: Location, scan_grid: Grid, bodies_mm: FloatArray) -> FloatArray:
+    """Log-odds (n, 2) of a rib on each side of a body, left first; NaN where too little of the region is in view."""
+    half = [np.arange(a, b + 1e-6, location.grid.spacing_mm[0]) for a, b in (RIB_BESIDE_MM, RIB_DEPTH_MM)]
+    up = np.arange(-RIB_HEIGHT_MM, RIB_HEIGHT_MM + 1e-6, location.grid.spacing_mm[2])
+    offsets = np.stack(np.meshgrid(half[0], half[1], up, indexing="ij"), axis=-1).reshape(-1, 3)
+    out = np.full((len(bodies_mm), 2), np.nan)
+    cell = float(np.prod(location.grid.spacing_mm)) / 1000
+    for n, body in enumerate(bodies_mm):
+        for side, sign in enumerate((-1.0, 1.0)):
+            places = body + offsets * [sign, 1.0, 1.0]
+            seen = _inside(scan_grid, places)
+            if seen.mean() >= RIB_VIEW:
+                volume = float(_values(location.ribs, location.grid, places[seen]).sum()) * cell
+                out[n, side] = np.clip(RIB_SLOPE * np.log((volume + 0.02) / RIB_HALF_CM3), -4, 4)
+    return out
+
+
+def _inside(grid: Grid, points_mm: FloatArray) -> NDArray[np.bool_]:
+    index = grid.to_index(points_mm)
+    return np.asarray(((index >= -0.5) & (index <= np.array(grid.shape) - 0.5)).all(axis=-1))
+
+
+def _values(volume: NDArray[np.float32], grid: Grid, points_mm: FloatArray) -> FloatArray:
+    index = np.rint(grid.to_index(points_mm)).astype(int)
+    good = ((index >= 0) & (index < grid.shape)).all(axis=-1)
+    out = np.zeros(len(index))
+    out[good] = volume[tuple(index[good].T)]
+    return out
+
+
+def _rib_log(ribs: FloatArray) -> FloatArray:
+    """What ribs say about each level (n, 26): thoracic levels gain what lumbar ones lose; necks are not judged."""
+    known = np.isfinite(ribs).any(axis=1)
+    mean = np.zeros(len(ribs))
+    mean[known] = np.nanmean(ribs[known], axis=1)
+    sign = np.select([_REGION == 1, _REGION == 2], [0.5, -0.5], 0.0)
+    # The last rib may be a stump, the first lumbar vertebra may carry one: less is concluded from them.
+    last = np.isin(np.arange(RANKS), [Level.T12.rank, Level.T13.rank, Level.L1.rank])
+    return np.asarray(RIB_WEIGHT * mean[:, None] * np.where(last, 0.7, 1.0) * sign)
+
+
+def _detections(bodies: FloatArray, level_log: FloatArray, confidence: FloatArray, location: Location) -> Detections:
+    """Candidates as the decoder takes them, with a point for the sacrum where one is in view."""
+    likely = np.exp(level_log - level_log.max(axis=1, keepdims=True, initial=-np.inf))
+    likely /= np.maximum(likely.sum(axis=1, keepdims=True), 1e-9)
+    scores = np.stack([likely[:, region == _REGION].sum(axis=1) for region in range(3)], axis=1)
+    scores = scores * confidence[:, None]
+    # The sacrum's column of the vertebrae: clearly less than any level, yet not impossible.
+    whole = np.column_stack([level_log, level_log.min(axis=1, initial=0.0)]) if len(bodies) else np.zeros((0, 27))
+    top = _sacrum_top(location)
+    if top is not None and len(bodies):
+        level = np.full(27, -6.0)
+        level[SACRUM] = 0.0
+        bodies, whole = np.vstack([bodies, top]), np.vstack([whole, level])
+        scores, confidence = np.vstack([scores, np.full(3, 0.05)]), np.append(confidence, 0.7)
+    return Detections(bodies, scores, level_log=whole, confidence=confidence)
+
+
+def _sacrum_top(location: Location) -> FloatArray | None:
+    """Centre of the uppermost part of the sacrum, RAS mm; None where too little of it is in view."""
+    inside = location.sacrum > 0.5
+    if inside.sum() * float(np.prod(location.grid.spacing_mm)) / 1000 < SACRUM_CM3:
+        return None
+    index = np.argwhere(inside)
+    # A few stray voxels must not pass for its top.
+    highest = np.percentile(index[:, 2], 98)
+    upper = index[(index[:, 2] > highest - 24 / location.grid.spacing_mm[2]) & (index[:, 2] <= highest)]
+    front = upper[upper[:, 1] >= np.percentile(upper[:, 1], 50)]
+    return location.grid.to_world(front.mean(axis=0))
