@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from verse_morph.anatomy import Level
     from verse_morph.io import read_labels, read_scan
     from verse_morph.measure import measure
+    from verse_morph.segment import segment
     from verse_morph.shape import build_spine
 
 __version__ = "0.1.0"
 
-__all__ = ["Level", "__version__", "build_spine", "measure", "read_labels", "read_scan"]
+__all__ = ["Level", "__version__", "build_spine", "measure", "read_labels", "read_scan", "segment"]
 
 _HOME = {
     "Level": "verse_morph.anatomy",
@@ -28,6 +29,7 @@ _HOME = {
     "measure": "verse_morph.measure",
     "read_labels": "verse_morph.io",
     "read_scan": "verse_morph.io",
+    "segment": "verse_morph.segment",
 }
 
 

@@ -27,6 +27,7 @@ class Flag(enum.Enum):
     SEPARATED_PIECES = "separated_pieces"
     NEIGHBOUR_OVERLAP = "neighbour_overlap"
     NUMBERING_ASSUMED = "numbering_assumed"
+    NUMBERING_IN_DOUBT = "numbering_in_doubt"
     THICK_SLICES = "thick_slices"
     NO_BODY = "no_body"
     BODY_ONLY_MASK = "body_only_mask"

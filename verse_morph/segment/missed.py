@@ -1,0 +1,109 @@
+"""Vertebrae that were not named although the row has room for them: between two, above the first, below the last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_morph.anatomy import Level, missing_between
+from verse_morph.segment.outline import HALF, Outlined
+from verse_morph.space import FloatArray, Grid
+
+# Probability of spine that the locating network must give where a vertebra is proposed beyond an end.
+SPINE = 0.5
+# A step this many times the usual one for each level that it spans has room for what lies between.
+ROOM = 0.75
+# An added vertebra has between these parts of its smaller and its larger neighbour's volume ...
+VOLUME = (0.6, 1.5)
+# ... a mean probability inside of at least this ...
+CERTAIN = 0.85
+# ... and shares at most this part of itself with a vertebra that was named.
+SHARED = 0.2
+BEYOND = 1  # vertebrae looked for at each end
+
+
+def missed_points(
+    points_mm: Mapping[Level, FloatArray], spine: NDArray[np.float32], grid: Grid
+) -> dict[Level, FloatArray]:
+    """Where vertebrae may have been missed.
+
+    Parameters
+    ----------
+    points_mm : Mapping[Level, array (3,)]
+        Named vertebrae, world RAS mm.
+    spine : array (i, j, k)
+        Probability of spine from the locating stage.
+    grid : Grid
+        Of that array.
+    """
+    levels = sorted(points_mm)
+    if len(levels) < 2:
+        return {}
+    steps = {
+        (a, b): float(np.linalg.norm(points_mm[b] - points_mm[a])) / (1 + len(missing_between(a, b)))
+        for a, b in pairwise(levels)
+    }
+    usual = float(np.median(list(steps.values())))
+    proposed: dict[Level, FloatArray] = {}
+    for (upper, lower), step in steps.items():
+        gap = missing_between(upper, lower)
+        if gap and step > ROOM * usual:
+            parts = np.arange(1, len(gap) + 1) / (len(gap) + 1)
+            proposed |= {v: (1 - t) * points_mm[upper] + t * points_mm[lower] for v, t in zip(gap, parts, strict=True)}
+    for end, inner, level in ((levels[0], levels[1], _above(levels[0])), (levels[-1], levels[-2], _below(levels[-1]))):
+        step = points_mm[end] - points_mm[inner]
+        point = points_mm[end] + step * min(1.0, 1.3 * usual / max(float(np.linalg.norm(step)), 1e-6))
+        if level is not None and _value_at(spine, grid, point) >= SPINE:
+            proposed[level] = point
+    return proposed
+
+
+def vertebra_like(proposed: Outlined, named: Sequence[Outlined]) -> bool:
+    """Whether what was outlined at a proposed point is a vertebra of its own.
+
+    Parameters
+    ----------
+    proposed : Outlined
+    named : sequence of Outlined
+        The vertebrae that were named.
+    """
+    near = sorted(named, key=lambda each: abs(each.level.rank - proposed.level.rank))[:2]
+    volumes = [each.volume_mm3 for each in near]
+    if not volumes or not VOLUME[0] * min(volumes) <= proposed.volume_mm3 <= VOLUME[1] * max(volumes):
+        return False
+    return proposed.certainty >= CERTAIN and all(_shared(proposed, each) <= SHARED for each in near)
+
+
+def _above(level: Level) -> Level | None:
+    order = [each for each in Level if each is not Level.T13]
+    rank = order.index(level) if level in order else order.index(Level.L1)
+    return order[rank - 1] if rank > 0 else None
+
+
+def _below(level: Level) -> Level | None:
+    """The next level down; below L5 lies the sacrum more often than an L6, and neither is guessed."""
+    if level >= Level.L5:
+        return None
+    order = [each for each in Level if each is not Level.T13]
+    return order[order.index(level) + 1] if level in order else Level.L1
+
+
+def _value_at(values: NDArray[np.float32], grid: Grid, point_mm: FloatArray) -> float:
+    index = np.rint(grid.to_index(point_mm)).astype(int)
+    if (index < 0).any() or (index >= grid.shape).any():
+        return 0.0
+    return float(values[tuple(index)])
+
+
+def _shared(first: Outlined, second: Outlined) -> float:
+    """Part of the first that is also inside the second."""
+    inside = np.argwhere(first.probability >= HALF)
+    if not len(inside):
+        return 0.0
+    index = np.rint(second.grid.to_index(first.grid.to_world(inside))).astype(int)
+    within = ((index >= 0) & (index < second.grid.shape)).all(axis=1)
+    claimed = second.probability[tuple(index[within].T)] >= HALF
+    return float(claimed.sum()) / len(inside)
