@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def overlap_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -14,7 +14,7 @@ def overlap_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -
     ----------
     logits, target, weight : Tensor (b, c, ...)
     """
-    cross = F.binary_cross_entropy_with_logits(logits, target, weight)
+    cross = functional.binary_cross_entropy_with_logits(logits, target, weight)
     axes = tuple(range(2, logits.ndim))
     share = torch.sigmoid(logits)
     both, either = (share * target).sum(axes), share.sum(axes) + target.sum(axes)
@@ -48,7 +48,7 @@ def heatmap_loss(logits: Tensor, target: Tensor, known: Tensor, rare: float = 0.
     share = target / target.sum(dim=1, keepdim=True).clamp(min=1e-6)
     foreground = 1 - target[:, -1:]
     weight = known * (rare + foreground)
-    cross = -(share * F.log_softmax(logits, dim=1)).sum(dim=1, keepdim=True)
+    cross = -(share * functional.log_softmax(logits, dim=1)).sum(dim=1, keepdim=True)
     squares = ((torch.softmax(logits, dim=1) - share) ** 2).sum(dim=1, keepdim=True)
     total = weight.sum().clamp(min=1)
     return (weight * cross).sum() / total + (weight * squares).sum() / total

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,11 +14,13 @@ from verse_morph.phantom.paint import PatchOptions, paint_points
 from verse_morph.phantom.warp import DeformationRange, draw_deformation, other_side
 from verse_morph.segment.intensity import AIR_HU, to_input
 from verse_morph.segment.patches import SPACING_MM, centre_voxel, heatmap
+from verse_morph.segment.train.kept import Kept
 from verse_morph.segment.train.sources import Source
 from verse_morph.space import FloatArray
 
 # Two neighbours are cut from every painted block: painting costs a third of a training step.
 PER_BLOCK = 2
+KEPT_BLOCKS = 8
 PATCH = (80, 96, 64)
 BLOCK = (96, 104, 96)
 JITTER_MM = 6.0
@@ -62,7 +63,7 @@ class OutlineSamples:
         self.options = options or OutlineOptions()
         weights = np.array([source.weight for source in self.sources])
         self._share = weights / weights.sum()
-        self._block = functools.lru_cache(maxsize=8)(self._make_block)
+        self._block = Kept(self._make_block, KEPT_BLOCKS)
 
     def __call__(self, index: int) -> dict[str, NDArray[np.float32]]:
         """Arrays ``image`` (2, i, j, k), ``target`` and ``weight`` (1, i, j, k)."""
@@ -75,19 +76,16 @@ class OutlineSamples:
     def _make_block(self, number: int) -> _Block:
         rng = np.random.default_rng([self.seed, 0, number])
         source = self.sources[rng.choice(len(self.sources), p=self._share)]
-        value = _balanced(list(source.centres), rng)
+        # Every vertebra of a source alike: regions that masks show best must not crowd out the others.
+        values = list(source.centres)
+        value = int(values[rng.integers(len(values))])
         if source.hu is not None:
-            return _real_block(source, value, rng)
+            return _real_block(source, source.hu, value, rng)
         return _painted_block(source, value, rng, self.options)
 
 
-def _balanced(values: list[int], rng: np.random.Generator) -> int:
-    """A target level; the regions that real masks show best are not allowed to crowd out the others."""
-    return int(values[rng.integers(len(values))])
-
-
 def _painted_block(source: Source, value: int, rng: np.random.Generator, options: OutlineOptions) -> _Block:
-    spacing = tuple(float(s) for s in source.spacing_mm)
+    across, deep, high = (float(s) for s in source.spacing_mm)
     paint = PatchOptions(
         shape=BLOCK,
         spacing_mm=SPACING_MM,
@@ -97,8 +95,8 @@ def _painted_block(source: Source, value: int, rng: np.random.Generator, options
     )
     values = list(source.centres)
     points = np.array([source.centres[v] for v in values])
-    centre = _behind(source, value, rng)
-    hu, labels, moved = paint_points(source.labels, spacing, rng, points, paint, tuple(centre))
+    i, j, k = (float(c) for c in _behind(source, value, rng))
+    hu, labels, moved = paint_points(source.labels, (across, deep, high), rng, points, paint, (i, j, k))
     return _Block(hu, labels, dict(zip(values, moved, strict=True)), value)
 
 
@@ -108,8 +106,8 @@ def _behind(source: Source, value: int, rng: np.random.Generator) -> FloatArray:
     return source.centres[value] + shift / source.spacing_mm
 
 
-def _real_block(source: Source, value: int, rng: np.random.Generator) -> _Block:
-    """A real CT block, deformed together with its mask, with noise, blur, slices and contrast of other scanners."""
+def _real_block(source: Source, ct: NDArray[np.int16], value: int, rng: np.random.Generator) -> _Block:
+    """A block of a real CT, deformed with its mask, with noise, blur, slices and contrast of other scanners."""
     from scipy.ndimage import map_coordinates
 
     limits = DeformationRange(rotation_deg=18, scale=(0.85, 1.18), bend_mm=1.0)
@@ -119,7 +117,7 @@ def _real_block(source: Source, value: int, rng: np.random.Generator) -> _Block:
     labels, seen = deformation.sample(source.labels, places, _OTHER_SIDE)
     low = np.maximum(np.floor(places.reshape(3, -1).min(axis=1)).astype(int) - 1, 0)
     high = np.maximum(np.ceil(places.reshape(3, -1).max(axis=1)).astype(int) + 2, low + 2)
-    crop = np.asarray(source.hu)[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]  # type: ignore[index]
+    crop = ct[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     shifted = places - low.reshape(3, 1, 1, 1).astype(np.float32)
     hu = map_coordinates(crop.astype(np.float32), shifted, order=1, mode="nearest")
     hu = np.where(seen, _rescanned(hu, rng), np.float32(AIR_HU))

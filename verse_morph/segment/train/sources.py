@@ -1,15 +1,15 @@
 """Where training samples come from: label maps with the centre of every vertebra, with or without their CT.
 
-Three kinds: phantoms (any number, drawn and rendered here), label maps alone (CT is painted onto them), and label maps
-with their CT (real pairs). All are brought to one form: axes to the right, front and top, VerSe numbers for vertebrae and
-the numbers of the full phantom map for everything else.
+Three kinds: phantoms (any number, drawn and rendered here), label maps alone (CT is painted onto them), and label
+maps with their CT (real pairs). All are brought to one form: axes to the right, front and top, VerSe numbers for
+vertebrae and the numbers of the full phantom map for everything else.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from verse_morph.anatomy import VERSE, Level
 from verse_morph.errors import InputError
 from verse_morph.io import find_cases, read_labels, read_scan, scan_on_grid
+from verse_morph.io.files import replacing
 from verse_morph.phantom.case import FIRST_SOFT, NAMES, SACRUM
 from verse_morph.space import FloatArray, Grid, canonical, frozen
 from verse_morph.volume import LabelMap
@@ -28,6 +29,8 @@ FINE_ENOUGH = 1.9  # a source is thinned out until no axis can be halved without
 PHANTOM_SPACING_MM = 1.2
 SMALLEST_CM3 = 1.5  # less of a vertebra in view is not shown to a network as a target
 OTHER_BONE = 99
+HELD_OUT_PHANTOMS = 4
+Report = Callable[[str, int, int], None]
 _NUMBER_OF: Mapping[str, int] = {name: value for value, name in NAMES.items()}
 _TABLE_COLUMNS = {"mask", "ct", "weight", "levels"}
 
@@ -66,7 +69,7 @@ class Source:
             object.__setattr__(self, "hu", frozen(self.hu))
 
 
-def load_sources(data: Sequence[str], cache: Path) -> tuple[Source, ...]:
+def load_sources(data: Sequence[str], cache: Path, report: Report | None = None) -> tuple[Source, ...]:
     """All sources that a list of words names.
 
     Parameters
@@ -77,62 +80,160 @@ def load_sources(data: Sequence[str], cache: Path) -> tuple[Source, ...]:
         VerSe's layout, or a mask file.
     cache : Path
         Folder for prepared sources; finding centres and rendering phantoms takes seconds each.
+    report : callable, optional
+        Called with a text, the number of sources prepared and the number of all.
 
     Raises
     ------
     InputError
         A word names nothing, or nothing in it holds a vertebra.
     """
+    wanted = [item for word in data for item in (_phantoms(word) if word.startswith("phantoms:") else _rows(word))]
     cache.mkdir(parents=True, exist_ok=True)
     found: list[Source] = []
-    for word in data:
-        if word.startswith("phantoms:"):
-            found += _phantoms(word, cache)
-        else:
-            found += [_from_files(*row, cache=cache) for row in _rows(Path(word))]
+    for number, item in enumerate(wanted):
+        if report is not None:
+            report("preparing sources", number, len(wanted))
+        found.append(item.source(cache))
     found = [source for source in found if source.centres]
     if not found:
         raise InputError(f"nothing to train on in {', '.join(data) or 'no --data'}; no whole vertebra was found there")
     return tuple(found)
 
 
-def _rows(path: Path) -> Iterator[tuple[Path, Path | None, float, str]]:
-    """Mask, CT, weight and target levels of everything a path stands for."""
-    if not path.exists():
-        raise InputError(f"--data {path}: no such file or folder (and not phantoms:N)")
-    if path.is_dir():
-        cases = [case for case in find_cases(path) if case.mask is not None]
-        if not cases:
-            raise InputError(f"--data {path}: no masks in VerSe's layout below this folder")
-        yield from ((case.mask, case.ct, 1.0, "") for case in cases if case.mask is not None)
-    elif path.suffix == ".csv":
-        yield from _table_rows(path)
-    else:
-        yield path, None, 1.0, ""
+# --- learnt from, and held out ------------------------------------------------------------------------------------
 
 
-def _table_rows(path: Path) -> Iterator[tuple[Path, Path | None, float, str]]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(line for line in stream if not line.startswith("#"))
-        unknown = set(reader.fieldnames or ()) - _TABLE_COLUMNS
-        if "mask" not in (reader.fieldnames or ()) or unknown:
-            raise InputError(f"{path}: columns are mask, ct, weight, levels; found {reader.fieldnames}")
-        for row in reader:
-            mask, ct = path.parent / row["mask"], row.get("ct") or ""
-            if not mask.is_file():
-                raise InputError(f"{path}: no such mask: {mask}")
-            yield mask, (path.parent / ct if ct else None), float(row.get("weight") or 1), row.get("levels") or ""
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Sources to learn from and sources of other people to validate on."""
+
+    train: tuple[Source, ...]
+    held_out: tuple[Source, ...]
+
+    def words(self) -> str:
+        """Names and kinds of the sources, for a model card."""
+        return f"learnt from {_in_words(self.train)}; held out: {_in_words(self.held_out)}"
+
+    @property
+    def only_phantoms(self) -> bool:
+        """Whether nothing of a person is in it."""
+        return all(source.kind == "phantom" for source in self.train)
+
+
+def hold_out(sources: Sequence[Source], held_out: Sequence[Source] = ()) -> Split:
+    """Take from ``sources`` whoever is held out: the given ones, or by default the first four phantoms.
+
+    Raises
+    ------
+    InputError
+        There is nothing to hold out, or nothing is left to learn from.
+    """
+    if not held_out:
+        phantoms = dict.fromkeys(source.name for source in sources if source.kind == "phantom")
+        names = list(phantoms)[:HELD_OUT_PHANTOMS]
+        first = {s.name: s for s in reversed(sources) if s.kind == "phantom"}
+        held_out = [first[name] for name in names]
+    if not held_out:
+        raise InputError("nothing is held out to validate on: give --validate WORD, or add phantoms:N to --data")
+    people = {_person(source) for source in held_out}
+    train = tuple(source for source in sources if _person(source) not in people)
+    if not train:
+        raise InputError(
+            f"nothing is left to learn from: all of --data is held out ({_in_words(held_out)}); "
+            f"give more --data, of phantoms more than {HELD_OUT_PHANTOMS}, or other sources to --validate"
+        )
+    return Split(train, tuple(held_out))
+
+
+def _person(source: Source) -> str:
+    """Whose spine it is; scans of one person in BIDS names begin alike."""
+    return source.name.split("_")[0] if source.name.startswith("sub-") else source.name
+
+
+def _in_words(sources: Sequence[Source]) -> str:
+    parts = []
+    for kind, words in (("map", "label maps with painted CT"), ("pair", "CT scans with masks")):
+        names = sorted({source.name for source in sources if source.kind == kind})
+        if names:
+            parts.append(f"{len(names)} {words} ({', '.join(names)})")
+    phantoms = {source.name for source in sources if source.kind == "phantom"}
+    if phantoms:
+        parts.append(f"{len(phantoms)} phantoms (invented spines)")
+    return ", ".join(parts)
 
 
 # --- files --------------------------------------------------------------------------------------------------------
 
 
-def _from_files(mask: Path, ct: Path | None, weight: float, levels: str, cache: Path) -> Source:
-    key = _key(mask, ct, levels)
-    stored = cache / f"{key}.npz"
-    if not stored.is_file():
-        _save(_prepared(mask, ct, levels), stored)
-    return _load(stored, weight)
+@dataclass(frozen=True)
+class _Files:
+    """A mask, its CT where there is one, how often it is drawn, and its target levels in words (none: all)."""
+
+    mask: Path
+    ct: Path | None = None
+    weight: float = 1.0
+    levels: str = ""
+
+    def source(self, cache: Path) -> Source:
+        parts = (self.mask.absolute(), None if self.ct is None else self.ct.absolute(), self.levels)
+        stored = cache / f"{_key(*parts)}.npz"
+        read = [path for path in (self.mask, self.ct) if path is not None and path.is_file()]
+        newest = max((path.stat().st_mtime for path in read), default=0.0)
+        if not stored.is_file() or stored.stat().st_mtime < newest:
+            _save(_prepared(self.mask, self.ct, self.levels), stored)
+        return _load(stored, self.weight)
+
+
+def _rows(word: str) -> Iterator[_Files]:
+    """Everything a path stands for."""
+    path = Path(word)
+    if not path.exists():
+        raise InputError(f"--data {word}: no such file or folder (and not phantoms:N)")
+    if path.is_dir():
+        cases = [(case.mask, case.ct) for case in find_cases(path) if case.mask is not None]
+        if not cases:
+            raise InputError(f"--data {word}: no masks in VerSe's layout below this folder")
+        yield from (_Files(mask, ct) for mask, ct in cases)
+    elif path.suffix == ".csv":
+        yield from _table_rows(path)
+    else:
+        yield _Files(path)
+
+
+def _table_rows(path: Path) -> Iterator[_Files]:
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(line for line in stream if not line.startswith("#"))
+        unknown = set(reader.fieldnames or ()) - _TABLE_COLUMNS
+        if "mask" not in (reader.fieldnames or ()) or unknown:
+            raise InputError(f"{path}: columns are mask, ct, weight, levels; found {reader.fieldnames}")
+        for row in reader:
+            mask, ct = path.parent / (row["mask"] or ""), row.get("ct") or ""
+            if not mask.is_file():
+                raise InputError(f"{path}: no such mask: {mask}")
+            if ct and not (path.parent / ct).exists():
+                raise InputError(f"{path}: no such CT: {path.parent / ct}")
+            _levels(row.get("levels") or "", path)
+            weight = _positive(row.get("weight") or "1", f"{path}: weight of {mask.name}")
+            yield _Files(mask, path.parent / ct if ct else None, weight, row.get("levels") or "")
+
+
+def _positive(text: str, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise InputError(f"{what} is {text!r}; a number above 0 is needed")
+    return value
+
+
+def _levels(words: str, asked_in: Path) -> frozenset[Level]:
+    """Target levels from words with blanks between; all for none."""
+    try:
+        return frozenset(Level(word) for word in words.split()) or frozenset(Level)
+    except ValueError as error:
+        raise InputError(f"{asked_in}: levels {words!r}: {error}; write for example L1 L2 L3") from error
 
 
 def _key(*parts: object) -> str:
@@ -153,7 +254,7 @@ def _prepared(mask: Path, ct: Path | None, levels: str) -> Source:
     grid = Grid(array.shape, affine)
     if volume is not None:
         volume = np.clip(np.nan_to_num(volume[thin], nan=-1024), -1024, 3071).astype(np.int16)
-    wanted = {Level(word) for word in levels.split()} if levels else set(Level)
+    wanted = _levels(levels, mask)
     centres = {v: c for v, c in _centres(array, grid).items() if VERSE.levels[v] in wanted}
     return Source(labels.name, array, grid.spacing_mm, centres, volume, 1.0, "map" if ct is None else "pair")
 
@@ -202,19 +303,26 @@ def _thickest(mask: NDArray[np.bool_], grid: Grid) -> FloatArray:
 # --- phantoms -----------------------------------------------------------------------------------------------------
 
 
-def _phantoms(word: str, cache: Path) -> list[Source]:
-    try:
-        count, _, weight = word.removeprefix("phantoms:").partition("@")
-        n, total = int(count), float(weight or 1)
-    except ValueError as error:
-        raise InputError(f"--data {word}: write phantoms:N or phantoms:N@WEIGHT, for example phantoms:60@2") from error
-    out = []
-    for index in range(n):
-        stored = cache / f"phantom-{_key('fused', index)}.npz"
+@dataclass(frozen=True)
+class _Invented:
+    """The phantom of a number."""
+
+    index: int
+    weight: float
+
+    def source(self, cache: Path) -> Source:
+        stored = cache / f"phantom-{_key('fused', self.index)}.npz"
         if not stored.is_file():
-            _save(_phantom(index), stored)
-        out.append(_load(stored, total / n))
-    return out
+            _save(_phantom(self.index), stored)
+        return _load(stored, self.weight)
+
+
+def _phantoms(word: str) -> Iterator[_Invented]:
+    count, _, weight = word.removeprefix("phantoms:").partition("@")
+    if not count.isdecimal() or int(count) < 1:
+        raise InputError(f"--data {word}: write phantoms:N or phantoms:N@WEIGHT, for example phantoms:60@2")
+    total = _positive(weight or "1", f"--data {word}: the weight")
+    yield from (_Invented(index, total / int(count)) for index in range(int(count)))
 
 
 def _phantom(index: int) -> Source:
@@ -249,19 +357,18 @@ def _phantom(index: int) -> Source:
 
 
 def _save(source: Source, path: Path) -> None:
-    temporary = path.with_suffix(".tmp.npz")
-    arrays = {"labels": source.labels, "spacing": source.spacing_mm}
+    arrays: dict[str, NDArray] = {
+        "name": np.array(source.name),
+        "kind": np.array(source.kind),
+        "values": np.array(list(source.centres), dtype=int),
+        "points": np.array(list(source.centres.values()), dtype=float).reshape(-1, 3),
+        "labels": source.labels,
+        "spacing": source.spacing_mm,
+    }
     if source.hu is not None:
         arrays["hu"] = source.hu
-    np.savez_compressed(
-        temporary,
-        name=source.name,
-        kind=source.kind,
-        values=np.array(list(source.centres), dtype=int),
-        points=np.array(list(source.centres.values()), dtype=float).reshape(-1, 3),
-        **arrays,
-    )
-    temporary.rename(path)
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
 
 
 def _load(path: Path, weight: float) -> Source:
