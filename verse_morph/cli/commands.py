@@ -153,6 +153,89 @@ def phantom(
     run_phantom(DatasetJob(output=output, n=n, seed=seed, variant=variant, preset=preset, workers=workers))
 
 
+Ct = Annotated[Path, typer.Argument(help="A CT: .nii, .nii.gz or a DICOM folder.")]
+Given = Annotated[
+    Path | None, typer.Option(help="VerSe centroid file that says which vertebra is where; then none is looked for.")
+]
+Weights = Annotated[Path | None, typer.Option(help="Folder of trained networks; the package's own by default.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps; the best one by default.")]
+Threads = Annotated[int | None, typer.Option(help="Processor threads of the networks.")]
+Deterministic = Annotated[bool, typer.Option("--deterministic", help="Same bits on every run on this machine.")]
+Force = Annotated[bool, typer.Option("--force", help="Go on where the values do not look like Hounsfield units.")]
+Engine = Annotated[str, typer.Option(help="verse_morph, or totalsegmentator where it is installed.")]
+Series = Annotated[str | None, typer.Option(help="Which series of a DICOM folder: UID, its end, or number.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of a finished run.")]
+
+
+@app.command()
+def segment(  # noqa: PLR0913  one parameter per option
+    ct: Ct,
+    output: Output,
+    centroids: Given = None,
+    weights: Weights = None,
+    device: Device = None,
+    threads: Threads = None,
+    deterministic: Deterministic = False,
+    force: Force = False,
+    engine: Engine = "verse_morph",
+    series: Series = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """A vertebra mask and centroids from a CT."""
+    from verse_morph.cli.segment import SegmentJob, run_segment
+
+    run_segment(
+        SegmentJob(
+            ct=ct,
+            output=output,
+            centroids=centroids,
+            weights=weights,
+            device=device,
+            threads=threads,
+            deterministic=deterministic,
+            force=force,
+            engine=engine,
+            series=series,
+            overwrite=overwrite,
+        )
+    )
+
+
+@app.command()
+def run(  # noqa: PLR0913  one parameter per option
+    ct: Ct,
+    output: Output,
+    centroids: Given = None,
+    weights: Weights = None,
+    device: Device = None,
+    threads: Threads = None,
+    deterministic: Deterministic = False,
+    force: Force = False,
+    engine: Engine = "verse_morph",
+    series: Series = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """From a CT to mask, tables, meshes and figures."""
+    from verse_morph.cli.segment import SegmentJob, run_segment
+
+    run_segment(
+        SegmentJob(
+            ct=ct,
+            output=output,
+            centroids=centroids,
+            weights=weights,
+            device=device,
+            threads=threads,
+            deterministic=deterministic,
+            force=force,
+            engine=engine,
+            series=series,
+            overwrite=overwrite,
+            measure=True,
+        )
+    )
+
+
 @app.command()
 def demo(output: Output = Path("demo_output")) -> None:
     """Measure a built-in phantom and compare with its true numbers; needs no data."""

@@ -85,8 +85,9 @@ def run_measure(job: MeasureJob) -> None:
             report("reading the CT", 0, 1)
             results = _measure(job, labels, report)
             report("writing", 0, 1)
-            _write(results, job, folder, started)
-    _print(results, job.output / labels.name)
+            write_results(results, folder, job.meshes, job.figures)
+            _write_provenance(job, folder, started, job.inputs())
+    show_results(results, job.output / labels.name)
 
 
 def run_demo(parent: Path) -> None:
@@ -101,11 +102,12 @@ def run_demo(parent: Path) -> None:
         report("making the phantom", 0, 1)
         labels, scan, truth = demo_case()
         with results_folder(parent, labels.name, overwrite=True) as folder:
-            results = _build(labels, scan, report)
+            results = build_results(labels, scan, report)
             report("writing", 0, 1)
             write_table(truth, folder / "truth.csv")
-            _write(results, job, folder, started, inputs=[])
-    console = _print(results, parent / labels.name)
+            write_results(results, folder, figures=True)
+            _write_provenance(job, folder, started, inputs=[])
+    console = show_results(results, parent / labels.name)
     _print_truth(console, results.table, truth)
 
 
@@ -114,14 +116,21 @@ def _measure(job: MeasureJob, labels: LabelMap, report: Report) -> Results:
 
     scan = None if job.ct is None else scan_on_grid(read_scan(job.ct, job.series), labels.grid)
     points = None if job.centroids is None else read_centroids(job.centroids, labels.grid)
-    results = _build(labels, scan, report)
+    results = build_results(labels, scan, report)
     if points is None:
         return results
     notes = (*results.notes, *points.notes, *detect_flip_slip(points, labels))
     return replace(results, centroid_distance_mm=_distances(results.table, points), notes=notes)
 
 
-def _build(labels: LabelMap, scan: Scan | None, report: Report) -> Results:
+def build_results(labels: LabelMap, scan: Scan | None, report: Report) -> Results:
+    """Spine and table of one mask.
+
+    Raises
+    ------
+    VerseMorphError
+        The mask makes no spine.
+    """
     from verse_morph.measure import measure
     from verse_morph.shape import build_spine
 
@@ -143,25 +152,28 @@ def _distances(frame: pd.DataFrame, points: Centroids) -> dict[str, float | None
     return out
 
 
-def _write(
-    results: Results, job: MeasureJob, folder: Path, started: datetime, inputs: list[Path] | None = None
-) -> None:
+def write_results(results: Results, folder: Path, meshes: bool = True, figures: bool = False) -> None:
+    """Tables, scan record, surfaces and figures of one scan; all but the provenance, which is written last."""
     from verse_morph.io import write_glb, write_ply, write_table
-    from verse_morph.io.results import MARK, write_json
-    from verse_morph.provenance import as_dict, provenance
+    from verse_morph.io.results import write_json
 
     write_table(results.table, folder / "vertebrae.csv", parquet=True)
     write_json(_scan_record(results), folder / "scan.json")
-    meshes = {str(v.level): v.mesh for v in results.spine if v.mesh is not None} if job.meshes else {}
-    if meshes:
+    surfaces = {str(v.level): v.mesh for v in results.spine if v.mesh is not None} if meshes else {}
+    if surfaces:
         (folder / "meshes").mkdir()
-        for level, mesh in meshes.items():
+        for level, mesh in surfaces.items():
             write_ply(mesh, folder / "meshes" / f"{level}.ply")
-        write_glb(meshes, folder / "spine.glb")
-    if job.figures:
+        write_glb(surfaces, folder / "spine.glb")
+    if figures:
         _write_figures(results, folder / "figures")
-    record = provenance(job.inputs() if inputs is None else inputs, job.parameters(), started)
-    write_json(as_dict(record), folder / MARK)
+
+
+def _write_provenance(job: MeasureJob, folder: Path, started: datetime, inputs: list[Path]) -> None:
+    from verse_morph.io.results import MARK, write_json
+    from verse_morph.provenance import as_dict, provenance
+
+    write_json(as_dict(provenance(inputs, job.parameters(), started)), folder / MARK)
 
 
 def _write_figures(results: Results, folder: Path) -> None:
@@ -192,7 +204,8 @@ def _scan_record(results: Results) -> dict[str, Any]:
     }
 
 
-def _print(results: Results, folder: Path) -> Console:
+def show_results(results: Results, folder: Path) -> Console:
+    """Print heights, volumes and notes of one scan."""
     console = output()
     distances = results.centroid_distance_mm
     columns = ["level", "status", "anterior mm", "middle mm", "posterior mm", "vertebra cm3", "body cm3"]

@@ -16,7 +16,10 @@ from verse_morph.io.files import replacing
 # The last file written is the mark of a finished run.
 MARK = "provenance.json"
 # All that a run may leave; anything else in a folder belongs to someone and is not thrown away.
-OURS = ("*.csv", "*.parquet", "scan.json", MARK, "spine.glb", "meshes/*.ply", "figures/*.png")
+OURS = (
+    *("*.csv", "*.parquet", "scan.json", MARK, "spine.glb", "meshes/*.ply", "figures/*.png"),
+    *("*_seg-vert_msk.nii.gz", "*_seg-subreg_ctd.json", "segmentation.json"),
+)
 
 
 @contextmanager

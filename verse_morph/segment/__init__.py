@@ -50,8 +50,8 @@ def segment(
 
 
 class _CallableRoom(types.ModuleType):
-    """Python binds a subpackage's name to the module: ``vm.segment`` becomes this package with the first import of, say,
-    ``verse_morph.segment.decode``. Called, it does what its function does, in whichever order things were imported.
+    """Python binds a subpackage's name to the module: ``vm.segment`` becomes this package once anything of it, such as
+    ``verse_morph.segment.decode``, was imported. Called, it does what its function does, in any order of imports.
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

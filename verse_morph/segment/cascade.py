@@ -111,6 +111,8 @@ class Segmentation:
         Wall time of each stage.
     compute : str
         On what the networks ran.
+    weights : Mapping[str, str]
+        Checksum (SHA-256) of the weights of each stage.
     """
 
     labels: LabelMap
@@ -122,6 +124,7 @@ class Segmentation:
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     compute: str = ""
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         points = {level: frozen(self.points_mm[level], np.float64) for level in sorted(self.points_mm)}
@@ -131,6 +134,11 @@ class Segmentation:
     def in_doubt(self) -> bool:
         """Whether the numbering may be wrong as a whole."""
         return ScanFlag.IN_DOUBT in self.flags
+
+    @property
+    def runner_up(self) -> tuple[Level, ...]:
+        """Levels of the next best numbering, head to foot; empty where there is none."""
+        return () if self.decoding is None else tuple(sorted(self.decoding.runner_up))
 
 
 def segment(scan: Scan, options: SegmentOptions | None = None, report: Report | None = None) -> Segmentation:
@@ -211,11 +219,12 @@ def _not_hounsfield(low: float, high: float) -> str:
 
 
 class _Clock:
-    """Times each stage and says its name."""
+    """What one run keeps a record of: the time of each stage, and which weights were used."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
         self.seconds: dict[str, float] = {}
+        self.weights: dict[str, str] = {}
 
     @contextmanager
     def stage(self, name: str, words: str) -> Iterator[None]:
@@ -223,6 +232,15 @@ class _Clock:
         started = time.perf_counter()
         yield
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - started, 3)
+
+    def network(self, stage: str, folder: Path | None) -> nn.Module:
+        """The network of a stage."""
+        from verse_morph.segment.weights import load_network
+
+        with self.stage("load", "loading the networks"):
+            model, card = load_network(stage, folder)
+        self.weights[stage] = card.sha256
+        return model
 
 
 @contextmanager
@@ -251,20 +269,22 @@ class _Named:
 
 
 def _with_networks(scan: Scan, options: SegmentOptions, clock: _Clock) -> Segmentation:
+    import torch
+
     from verse_morph.segment.compute import choose_compute
     from verse_morph.segment.merge import merge
     from verse_morph.segment.outline import outline
     from verse_morph.segment.patches import SPACING_MM
     from verse_morph.segment.resample import reduced
-    from verse_morph.segment.weights import load_network
 
-    with clock.stage("load", "loading the networks"):
-        compute = choose_compute(options.device, options.threads, options.deterministic)
-        model, _ = load_network("outline", options.weights)
+    compute = choose_compute(options.device, options.threads, options.deterministic)
+    model = clock.network("outline", options.weights)
     named = _named(scan, options, compute, clock)
     with clock.stage("outline", "outlining"):
         source = reduced(scan, SPACING_MM)
-        outlined = outline(source, named.points_mm, model, compute, clock.report)
+        # Points that somebody set stay where they are.
+        found_here = named.decoding is not None
+        outlined = outline(source, named.points_mm, model, compute, clock.report, recentre=found_here)
     added: frozenset[Level] = frozenset()
     if options.add_missed and named.location is not None:
         with clock.stage("missed", "looking for missed vertebrae"):
@@ -275,7 +295,7 @@ def _with_networks(scan: Scan, options: SegmentOptions, clock: _Clock) -> Segmen
         merged = merge(outlined, scan.grid, scan.name)
     if not merged.labels.labels.any():
         raise InputError(f"no vertebra could be outlined in {scan.name}: {_at(named.points_mm, scan.grid)}")
-    return _segmentation(named, outlined, merged, added, clock, compute.describe())
+    return _segmentation(named, outlined, merged, added, clock, f"{compute.describe()}, PyTorch {torch.__version__}")
 
 
 def _named(scan: Scan, options: SegmentOptions, compute: Compute, clock: _Clock) -> _Named:
@@ -290,17 +310,15 @@ def _located(scan: Scan, options: SegmentOptions, compute: Compute, clock: _Cloc
     from verse_morph.segment.chain_prior import load_prior
     from verse_morph.segment.identify import identify
     from verse_morph.segment.locate import locate
-    from verse_morph.segment.weights import load_network
 
-    with clock.stage("load", "loading the networks"):
-        locating, naming = (load_network(stage, options.weights)[0] for stage in ("locate", "identify"))
-        prior = load_prior()
+    # Both before the first one runs: nobody waits for a stage that cannot be used.
+    locating, naming = (clock.network(stage, options.weights) for stage in ("locate", "identify"))
     with clock.stage("locate", "locating the spine"):
         location = locate(scan, locating, compute)
     if not location.found:
         raise InputError(f"no spine found in {scan.name}: {location.reason}")
     with clock.stage("identify", "naming the vertebrae"):
-        decoding = identify(scan, location, naming, prior, compute).decoding
+        decoding = identify(scan, location, naming, load_prior(), compute).decoding
     if not decoding.points_mm:
         raise InputError(f"no vertebra found in {scan.name}, although a spine seems to be in it; give --centroids")
     return _Named(decoding.points_mm, decoding, location)
@@ -314,7 +332,9 @@ def _inside(points_mm: Mapping[Level, FloatArray], scan: Scan) -> dict[Level, Fl
     InputError
         None is given, or one lies outside the scan.
     """
-    points = {level: np.asarray(points_mm[level], dtype=float) for level in sorted(points_mm) if level is not Level.S1}
+    points: dict[Level, FloatArray] = {
+        level: np.asarray(points_mm[level], dtype=float) for level in sorted(points_mm) if level is not Level.S1
+    }
     if not points:
         raise InputError("the given centroids hold no vertebra; leave them out to have the vertebrae found")
     shape = np.array(scan.grid.shape)
@@ -364,6 +384,7 @@ def _segmentation(
         notes=notes,
         seconds=MappingProxyType(dict(clock.seconds)),
         compute=compute,
+        weights=MappingProxyType(dict(clock.weights)),
     )
 
 

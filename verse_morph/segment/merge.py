@@ -126,7 +126,8 @@ def on_voxels(outlined: Outlined, grid: Grid) -> NDArray[np.uint8]:
     affine = np.array(grid.affine)
     affine[:3, :3] /= parts
     affine[:3, 3] = grid.to_world((1 / np.array(parts) - 1) / 2)
-    fine = Grid(tuple(n * p for n, p in zip(grid.shape, parts, strict=True)), affine)
+    i, j, k = (n * p for n, p in zip(grid.shape, parts, strict=True))
+    fine = Grid((i, j, k), affine)
     values = torch.from_numpy(sample(Reduced(outlined.probability, outlined.grid), fine, outside=0.0))
     if parts != (1, 1, 1):
         values = functional.avg_pool3d(values[None, None], parts)[0, 0]

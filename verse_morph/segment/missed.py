@@ -54,8 +54,8 @@ def missed_points(
             parts = np.arange(1, len(gap) + 1) / (len(gap) + 1)
             proposed |= {v: (1 - t) * points_mm[upper] + t * points_mm[lower] for v, t in zip(gap, parts, strict=True)}
     for end, inner, level in ((levels[0], levels[1], _above(levels[0])), (levels[-1], levels[-2], _below(levels[-1]))):
-        step = points_mm[end] - points_mm[inner]
-        point = points_mm[end] + step * min(1.0, 1.3 * usual / max(float(np.linalg.norm(step)), 1e-6))
+        last = points_mm[end] - points_mm[inner]
+        point = points_mm[end] + last * min(1.0, 1.3 * usual / max(float(np.linalg.norm(last)), 1e-6))
         if level is not None and _value_at(spine, grid, point) >= SPINE:
             proposed[level] = point
     return proposed

@@ -75,6 +75,7 @@ def outline(
     model: nn.Module,
     compute: Compute,
     report: Report | None = None,
+    recentre: bool = True,
 ) -> tuple[Outlined, ...]:
     """Probability of every vertebra in a patch about its point.
 
@@ -89,6 +90,9 @@ def outline(
     compute : Compute
     report : callable, optional
         Called with a stage's name, the number done and the number of all.
+    recentre : bool
+        Whether a vertebra whose body turns out to lie more than 6 mm from its point is outlined a second time from
+        there, unless that place belongs to another point.
 
     Returns
     -------
@@ -97,9 +101,7 @@ def outline(
 
     Notes
     -----
-    Patches are outlined one by one: on a CPU a larger batch is no faster, and one patch needs the least memory. A
-    vertebra whose body turns out to lie more than 6 mm from its point is outlined a second time from there, unless
-    that place belongs to another point.
+    Patches are outlined one by one: on a CPU a larger batch is no faster, and one patch needs the least memory.
     """
     source = reduced(scan, SPACING_MM) if isinstance(scan, Scan) else scan
     model = to_device(model.eval(), compute.device)
@@ -110,7 +112,7 @@ def outline(
             if report is not None:
                 report("outlining", k, len(levels))
             first = _outlined(source, level, np.asarray(points_mm[level], dtype=float), model, compute)
-            found.append(_second_pass(source, first, points_mm, model, compute))
+            found.append(_second_pass(source, first, points_mm, model, compute) if recentre else first)
     return tuple(found)
 
 

@@ -59,7 +59,8 @@ def reduced(scan: Scan, finest_mm: float) -> Reduced:
     factors = tuple(max(1, int(finest_mm / s + FACTOR_TOLERANCE)) for s in scan.grid.spacing_mm)
     if factors == (1, 1, 1):
         return Reduced(scan.hu, scan.grid)
-    shape = tuple(-(-n // f) for n, f in zip(scan.grid.shape, factors, strict=True))
+    i, j, k = (-(-n // f) for n, f in zip(scan.grid.shape, factors, strict=True))
+    shape = (i, j, k)
     affine = np.array(scan.grid.affine)
     affine[:3, 3] = scan.grid.to_world((np.array(factors) - 1) / 2)
     affine[:3, :3] *= factors
@@ -122,7 +123,8 @@ def covering_grid(
     low, high = world_box(grid) if box_mm is None else np.asarray(box_mm, dtype=np.float64)
     size = high - low + 2 * margin_mm
     blocks = np.maximum(1, np.ceil(size / (spacing_mm * divisor) - 1e-6)).astype(int)
-    shape = tuple(int(n) for n in blocks * divisor)
+    i, j, k = (int(n) for n in blocks * divisor)
+    shape = (i, j, k)
     affine = np.diag([spacing_mm] * 3 + [1.0])
     affine[:3, 3] = (low + high) / 2 - spacing_mm * (np.array(shape) - 1) / 2
     return Grid(shape, affine)
