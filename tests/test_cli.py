@@ -211,7 +211,9 @@ def test_an_output_that_is_a_file_is_refused(call, mask, tmp_path):
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user that permissions hold for")
 def test_an_output_without_permission_is_refused_before_computing(call, mask, tmp_path, monkeypatch):
-    monkeypatch.setattr("verse_morph.cli.run._build", lambda *_: pytest.fail("computed before looking at the output"))
+    monkeypatch.setattr(
+        "verse_morph.cli.run.build_results", lambda *_: pytest.fail("computed before looking at the output")
+    )
     tmp_path.chmod(0o500)
     code, _, error = call("measure", mask, "-o", tmp_path / "out")
     tmp_path.chmod(0o700)
@@ -225,7 +227,7 @@ def test_a_defect_is_one_line_says_so_and_leaves_nothing(call, mask, tmp_path, m
     def broken(*_):
         raise ZeroDivisionError("two\nlines")
 
-    monkeypatch.setattr("verse_morph.cli.run._build", broken)
+    monkeypatch.setattr("verse_morph.cli.run.build_results", broken)
     code, _, error = call("measure", mask, "-o", tmp_path / "out")
     assert (code, error.count("\n")) == (1, 1)
     assert "defect" in error
@@ -236,7 +238,7 @@ def test_a_defect_is_one_line_says_so_and_leaves_nothing(call, mask, tmp_path, m
         cli.main()
 
 
-@pytest.mark.parametrize("stage", ["_build", "_write"])
+@pytest.mark.parametrize("stage", ["build_results", "write_results"])
 def test_an_interrupted_run_cleans_up(stage, call, mask, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -254,7 +256,7 @@ def test_a_failed_overwrite_keeps_the_old_results(call, mask, tmp_path, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("verse_morph.cli.run._write", full)
+    monkeypatch.setattr("verse_morph.cli.run.write_results", full)
     code, _, error = call("measure", mask, "-o", tmp_path, "--overwrite")
     assert code == 2
     assert "No space left on device" in error
@@ -266,7 +268,7 @@ def test_a_failed_overwrite_keeps_the_old_results(call, mask, tmp_path, monkeypa
 def test_a_terminated_run_cleans_up(mask, tmp_path):
     code = (
         "import os, signal, verse_morph.cli.run as run\n"
-        "run._build = lambda *a: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "run.build_results = lambda *a: os.kill(os.getpid(), signal.SIGTERM)\n"
         "from verse_morph.cli import main; main()"
     )
     command = [sys.executable, "-c", code, "measure", str(mask), "-o", str(tmp_path / "out")]
