@@ -86,7 +86,9 @@ def running(compute: Compute) -> Iterator[None]:
     torch.set_num_threads(compute.threads)
     torch.use_deterministic_algorithms(compute.deterministic or deterministic)
     try:
-        with torch.autocast(compute.device.split(":")[0], dtype=torch.bfloat16, enabled=compute.half):
+        kind = compute.device.split(":")[0]
+        # Without a cache: it would keep half-precision copies of weights that training goes on to change.
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=compute.half, cache_enabled=False):
             yield
     finally:
         torch.set_num_threads(threads)

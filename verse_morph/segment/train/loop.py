@@ -5,35 +5,32 @@ Sample n of a seed is always the same, so a run that is stopped and resumed sees
 
 from __future__ import annotations
 
-import csv
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from verse_morph.errors import InputError
 from verse_morph.segment.compute import Compute, running
 from verse_morph.segment.networks import build, describe
-from verse_morph.segment.train.checkpoint import RunState, load_state, save_state
+from verse_morph.segment.train.adversarial import Adversary, predicted, true_heatmaps
+from verse_morph.segment.train.checkpoint import FILE, RunState, load_state, save_state
+from verse_morph.segment.train.feed import Course, fed, moved, stacked
+from verse_morph.segment.train.log import CURVE, LOG, append_row, forget_after
 from verse_morph.segment.train.plots import draw_curve
 from verse_morph.segment.train.stages import Batch, Samples, Stage, stage_named
 from verse_morph.segment.weights import Card, save_weights, to_device
 
 Report = Callable[[str, int, int], None]
-Sample = dict[str, NDArray[np.float32]]
 WARM_UP, DECAY_SHARE = 100, 0.35
 AVERAGE_DECAY = 0.997
 CLIP = 2.0
 VALIDATION_SEED = 777_000_000
-LOG, CURVE = "log.csv", "curve.png"
 
 
 @dataclass(frozen=True)
@@ -56,6 +53,8 @@ class TrainSettings:
         Held-out samples.
     workers : int
         Processes that make samples; 0 makes them in the training process.
+    adversarial : bool
+        Whether a learnt prior on the spine's shape judges the answers; for naming only.
     """
 
     stage: str
@@ -67,17 +66,26 @@ class TrainSettings:
     every: int = 100
     validation: int = 16
     workers: int = 0
+    adversarial: bool = False
 
     def __post_init__(self) -> None:
-        for name, value, low in (("steps", self.steps, 1), ("every", self.every, 1), ("workers", self.workers, 0)):
-            if value < low:
+        for name, low in (("steps", 1), ("batch", 1), ("seed", 0), ("every", 1), ("validation", 1), ("workers", 0)):
+            value = getattr(self, name)
+            if value is not None and value < low:
                 raise InputError(f"--{name} {value}: at least {low} is needed")
-        if self.batch is not None and self.batch < 1:
-            raise InputError(f"--batch {self.batch}: at least 1 is needed")
+        for name, number in (("rate", self.rate), ("minutes", self.minutes)):
+            if number is not None and not 0 < number < float("inf"):
+                raise InputError(f"--{name} {number:g}: a number above 0 is needed")
+        if self.adversarial and self.stage != "identify":
+            raise InputError(
+                f"--adversarial: the prior judges the order of named levels, which {self.stage} does not answer; "
+                "give it to the stage identify only"
+            )
 
     def fixed(self) -> dict[str, Any]:
         """What must not change when a run is resumed."""
-        return {key: value for key, value in asdict(self).items() if key in ("stage", "batch", "rate", "seed")}
+        kept = {key: value for key, value in asdict(self).items() if key in ("stage", "batch", "rate", "seed")}
+        return kept | ({"adversarial": True} if self.adversarial else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +98,21 @@ class Data:
     licence: str
 
 
+@dataclass(frozen=True, eq=False)
+class _Run:
+    settings: TrainSettings
+    stage: Stage
+    data: Data
+    folder: Path
+
+    @property
+    def batch(self) -> int:
+        return self.settings.batch or self.stage.batch
+
+    def rate(self, step: int) -> float:
+        return (self.settings.rate or self.stage.rate) * rate_share(step, self.settings.steps)
+
+
 def train(
     settings: TrainSettings,
     data: Data,
@@ -97,68 +120,123 @@ def train(
     folder: Path,
     resume: bool = False,
     report: Report | None = None,
+    stage: Stage | None = None,
 ) -> Card:
     """Train one stage and leave weights, card, checkpoint, log and learning curve in a folder.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    data : Data
+    compute : Compute
+    folder : Path
+    resume : bool
+        Go on from the folder's checkpoint.
+    report : callable, optional
+        Called with a text, the number done and the number of all, after every step. It may end the run by raising:
+        the checkpoint is written first.
+    stage : Stage, optional
+        The stage of the settings' name by default; its network and samples may be others.
 
     Returns
     -------
     Card
         Of the averaged weights; held-out results in ``metrics``.
+
+    Raises
+    ------
+    InputError
+        The folder holds another run, there is nothing to resume, or the loss is no longer a number.
     """
-    stage = stage_named(settings.stage)
+    run = _Run(settings, stage or stage_named(settings.stage), data, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    state = _begin(settings, stage, compute)
+    state = _begin(run, compute)
     if resume:
         load_state(state, settings.fixed(), folder)
-    elif (folder / LOG).exists():
+        forget_after(state.step, folder / LOG)
+    elif (folder / LOG).exists() or (folder / FILE).exists():
         raise InputError(f"{folder} holds a training run; give --resume to go on, or another folder")
-    held_out = [_tensors([data.held_out(k)]) for k in range(settings.validation)]
-    began = time.monotonic() - state.seconds
+    if state.step >= settings.steps:
+        raise InputError(f"--resume: {folder} has done its {state.step} steps; give more --steps to go on")
+    with running(compute):
+        return _trained(run, state, compute.device, report or _silent)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    pass
+
+
+def _trained(run: _Run, state: RunState, device: str, report: Report) -> Card:
+    settings = run.settings
     limit = float("inf") if settings.minutes is None else time.monotonic() + 60 * settings.minutes
-    metrics: dict[str, float] = {}
-    losses: list[float] = []
-    with running(compute), _made(data.train, settings, stage, state.step) as batches:
+    held_out = []
+    for k in range(settings.validation):
+        report("making held-out samples", k, settings.validation)
+        held_out.append(moved(stacked([run.data.held_out(k)]), device))
+    began = time.monotonic() - state.seconds
+    losses: list[Tensor] = []
+    with fed(run.data.train, Course(run.batch, state.step, settings.steps), settings.workers) as batches:
         for batch in batches:
-            losses.append(_step(state, stage, settings, _moved(batch, compute.device)))
+            losses.append(_step(run, state, moved(batch, device)))
             state.seconds = time.monotonic() - began
             done = state.step >= settings.steps or time.monotonic() > limit
-            if report is not None:
-                report(f"training {stage.name}", state.step, settings.steps)
             if done or state.step % settings.every == 0:
-                metrics = _validated(state, stage, held_out, compute.device)
-                _log(folder, state, settings, stage, losses, metrics)
+                card = _validated(run, state, losses, held_out)
                 losses = []
-                save_state(state, settings.fixed(), folder)
-                card = _exported(state, stage, settings, data, metrics, folder)
             if done:
                 break
+            _reported(run, state, report)
     return card
 
 
-def _begin(settings: TrainSettings, stage: Stage, compute: Compute) -> RunState:
-    torch.manual_seed(settings.seed)
-    model = to_device(build(stage.shape), compute.device)
-    rate = settings.rate or stage.rate
-    optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=1e-2)
-    average = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
-    return RunState(model, average, optimiser)
+def _reported(run: _Run, state: RunState, report: Report) -> None:
+    """Tell how far the run is; between two steps it may be ended without losing one."""
+    try:
+        report(f"training {run.stage.name}", state.step, run.settings.steps)
+    except BaseException:
+        save_state(state, run.settings.fixed(), run.folder)
+        raise
 
 
-def _step(state: RunState, stage: Stage, settings: TrainSettings, batch: Batch) -> float:
+def _begin(run: _Run, compute: Compute) -> RunState:
+    torch.manual_seed(run.settings.seed)
+    model = to_device(build(run.stage.shape), compute.device)
+    optimiser = torch.optim.AdamW(model.parameters(), run.rate(0), weight_decay=1e-2)
+    average = {name: t.detach().clone() for name, t in model.state_dict().items()}
+    adversary = Adversary(run.stage.shape.outputs - 1, compute.device) if run.settings.adversarial else None
+    return RunState(model, average, optimiser, adversary=adversary)
+
+
+def _step(run: _Run, state: RunState, batch: Batch) -> Tensor:
     for group in state.optimiser.param_groups:
-        group["lr"] = (settings.rate or stage.rate) * rate_share(state.step, settings.steps)
+        group["lr"] = run.rate(state.step)
     state.model.train()
-    loss = stage.loss(state.model, batch)
+    loss, answers = _loss_and_answers(run.stage, state.model, batch)
+    total = loss if state.adversary is None else loss + state.adversary.penalty(answers)
     state.optimiser.zero_grad()
-    loss.backward()
+    with torch.autocast(loss.device.type, enabled=False):
+        total.backward()
     torch.nn.utils.clip_grad_norm_(state.model.parameters(), CLIP)
     state.optimiser.step()
+    if state.adversary is not None:
+        state.adversary.learn(answers, batch)
     state.step += 1
     decay = min(AVERAGE_DECAY, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
         for name, tensor in state.model.state_dict().items():
-            state.average[name].lerp_(tensor.cpu().to(state.average[name].dtype), 1 - decay)
-    return float(loss.detach())
+            state.average[name].lerp_(tensor, 1 - decay)
+    return loss.detach()
+
+
+def _loss_and_answers(stage: Stage, model: nn.Module, batch: Batch) -> tuple[Tensor, Sequence[Tensor]]:
+    """The stage's loss, and what the network answered on the way."""
+    answers: list[Any] = []
+    hook = model.register_forward_hook(lambda _model, _inputs, answer: answers.append(answer))
+    try:
+        loss = stage.loss(model, batch)
+    finally:
+        hook.remove()
+    return loss, answers[-1]
 
 
 def rate_share(step: int, steps: int) -> float:
@@ -168,118 +246,67 @@ def rate_share(step: int, steps: int) -> float:
     return rise * float(np.clip(left, 0.01, 1.0))
 
 
-# --- samples ------------------------------------------------------------------------------------------------------
-
-
-class _made:
-    """Batches from a step on, made here or by worker processes, always in the same order."""
-
-    def __init__(self, samples: Samples, settings: TrainSettings, stage: Stage, step: int) -> None:
-        self.samples, self.size = samples, settings.batch or stage.batch
-        self.first, self.last = step * self.size, settings.steps * self.size
-        self.workers = settings.workers
-
-    def __enter__(self) -> Iterator[Batch]:
-        import multiprocessing
-
-        if not self.workers:
-            self.pool = nullcontext()
-            return self._here()
-        self.pool = ProcessPoolExecutor(
-            self.workers, multiprocessing.get_context("spawn"), initializer=_use, initargs=(self.samples,)
-        )
-        return self._elsewhere(self.pool)
-
-    def __exit__(self, *_: object) -> None:
-        if isinstance(self.pool, ProcessPoolExecutor):
-            self.pool.shutdown(wait=False, cancel_futures=True)
-
-    def _here(self) -> Iterator[Batch]:
-        for start in range(self.first, self.last, self.size):
-            yield _tensors([self.samples(start + k) for k in range(self.size)])
-
-    def _elsewhere(self, pool: ProcessPoolExecutor) -> Iterator[Batch]:
-        starts = iter(range(self.first, self.last, self.size))
-        waiting: list[Future[list[Sample]]] = []
-        for start in starts:
-            waiting.append(pool.submit(_make, start, self.size))
-            if len(waiting) > 2 * self.workers:
-                yield _tensors(waiting.pop(0).result())
-        for rest in waiting:
-            yield _tensors(rest.result())
-
-
-_WORKER: dict[str, Samples] = {}
-
-
-def _use(samples: Samples) -> None:
-    torch.set_num_threads(1)
-    _WORKER["samples"] = samples
-
-
-def _make(start: int, size: int) -> list[Sample]:
-    return [_WORKER["samples"](start + k) for k in range(size)]
-
-
-def _tensors(samples: list[Sample]) -> Batch:
-    return {key: torch.from_numpy(np.stack([sample[key] for sample in samples])) for key in samples[0]}
-
-
-def _moved(batch: Batch, device: str) -> Batch:
-    return {key: tensor.to(device, non_blocking=True) for key, tensor in batch.items()}
-
-
 # --- results ------------------------------------------------------------------------------------------------------
 
 
 def averaged(state: RunState, shape_of: nn.Module) -> nn.Module:
-    """A network with the averaged weights."""
+    """A network with the averaged weights, on the CPU."""
     model = build(shape_of.shape)  # type: ignore[arg-type]
     model.load_state_dict(state.average)
     return model.eval()
 
 
-def _validated(state: RunState, stage: Stage, held_out: list[Batch], device: str) -> dict[str, float]:
-    model = to_device(averaged(state, state.model), device)
-    with torch.no_grad():
-        scores = [stage.score(model, _moved(batch, device)) for batch in held_out]
-        losses = [float(stage.loss(model, _moved(batch, device))) for batch in held_out]
-    out = {key: float(np.nanmean([score[key] for score in scores])) for key in scores[0]}
-    return {**out, "loss": float(np.mean(losses))}
-
-
-def _log(  # noqa: PLR0913  one row of the log
-    folder: Path, state: RunState, settings: TrainSettings, stage: Stage, losses: list[float], metrics: dict[str, float]
-) -> None:
-    path = folder / LOG
-    row = {
-        "step": state.step,
-        "samples": state.step * (settings.batch or stage.batch),
-        "seconds": round(state.seconds, 1),
-        "rate": f"{(settings.rate or stage.rate) * rate_share(state.step, settings.steps):.2e}",
-        "train_loss": f"{np.mean(losses):.4f}",
-        **{f"held_out_{key}": f"{value:.4f}" for key, value in metrics.items()},
-    }
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, row.keys())
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-    draw_curve(path, folder / CURVE)
-
-
-def _exported(  # noqa: PLR0913  what a card says
-    state: RunState, stage: Stage, settings: TrainSettings, data: Data, metrics: dict[str, float], folder: Path
-) -> Card:
+def _validated(run: _Run, state: RunState, losses: Sequence[Tensor], held_out: Sequence[Batch]) -> Card:
+    """Score the averaged network and write everything that a run leaves."""
+    train_loss = float(np.mean([float(loss) for loss in losses]))
+    if not np.isfinite(train_loss):
+        raise InputError(
+            f"the loss is {train_loss} before step {state.step}; begin again in another folder with a smaller --rate "
+            f"than {run.settings.rate or run.stage.rate:g} (the last good weights stay in {run.folder})"
+        )
     model = averaged(state, state.model)
+    metrics = _scores(run.stage, to_device(model, _device(held_out)), state, held_out)
+    samples = state.step * run.batch
+    row: dict[str, object] = {"step": state.step, "samples": samples, "seconds": round(state.seconds, 1)}
+    row |= {"rate": f"{run.rate(state.step):.2e}", "train_loss": f"{train_loss:.4f}"}
+    row |= {f"held_out_{key}": f"{value:.4f}" for key, value in metrics.items()}
+    append_row(row, run.folder / LOG)
+    draw_curve(run.folder / LOG, run.folder / CURVE)
+    save_state(state, run.settings.fixed(), run.folder)
     training = {
         "steps": state.step,
-        "samples": state.step * (settings.batch or stage.batch),
-        "seed": settings.seed,
+        "samples": samples,
+        "seed": run.settings.seed,
         "hours": round(state.seconds / 3600, 2),
-        "rate": settings.rate or stage.rate,
+        "rate": run.settings.rate or run.stage.rate,
     }
-    held_out = {f"held_out_{key}": round(value, 4) for key, value in metrics.items()}
-    card = Card(stage.name, describe(stage.shape), "", data.words, data.licence, training, held_out)
-    return save_weights(model, card, folder)
+    if run.settings.adversarial:
+        training["adversarial"] = True
+    said = {f"held_out_{key}": round(value, 4) for key, value in metrics.items()}
+    card = Card(run.stage.name, describe(run.stage.shape), "", run.data.words, run.data.licence, training, said)
+    return save_weights(model, card, run.folder)
+
+
+def _scores(stage: Stage, model: nn.Module, state: RunState, held_out: Sequence[Batch]) -> dict[str, float]:
+    """Means over held-out samples; a score that one of them has no answer to is a mean over the others."""
+    found: dict[str, list[float]] = {}
+    with torch.no_grad():
+        for batch in held_out:
+            values = dict(stage.score(model, batch))
+            loss, answers = _loss_and_answers(stage, model, batch)
+            values["loss"] = float(loss)
+            if state.adversary is not None:
+                values["energy_true"] = float(state.adversary.energy(true_heatmaps(batch)))
+                values["energy_predicted"] = float(state.adversary.energy([predicted(view) for view in answers]))
+            for key, value in values.items():
+                found.setdefault(key, []).append(value)
+    return {key: _mean(values) for key, values in found.items()}
+
+
+def _device(batches: Sequence[Batch]) -> str:
+    return str(next(iter(batches[0].values())).device)
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")

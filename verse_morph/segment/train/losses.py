@@ -14,6 +14,7 @@ def overlap_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -
     ----------
     logits, target, weight : Tensor (b, c, ...)
     """
+    logits = logits.float()  # sums over a volume need more than half precision
     cross = functional.binary_cross_entropy_with_logits(logits, target, weight)
     axes = tuple(range(2, logits.ndim))
     share = torch.sigmoid(logits)
@@ -45,6 +46,7 @@ def heatmap_loss(logits: Tensor, target: Tensor, known: Tensor, rare: float = 0.
     rare : float
         Weight of the background, which fills most of the view.
     """
+    logits = logits.float()
     share = target / target.sum(dim=1, keepdim=True).clamp(min=1e-6)
     foreground = 1 - target[:, -1:]
     weight = known * (rare + foreground)
