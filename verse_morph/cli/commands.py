@@ -237,6 +237,55 @@ def run(  # noqa: PLR0913  one parameter per option
 
 
 @app.command()
+def train(  # noqa: PLR0913  one parameter per option
+    stage: Annotated[str, typer.Argument(help="locate, identify or outline.")],
+    data: Annotated[
+        list[str],
+        typer.Option(help="phantoms:N[@WEIGHT], a folder in VerSe's layout, a CSV table or a mask; may be repeated."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run: weights, log, curve.")],
+    validate: Annotated[
+        list[str] | None, typer.Option(help="What is held out, as in --data; by default the first four phantoms.")
+    ] = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder of prepared data; by default in the run's folder.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    steps: Annotated[int, typer.Option(help="Steps of the whole run.")] = 2000,
+    batch: Annotated[int | None, typer.Option(help="Samples per step; the stage's own number by default.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Largest learning rate; the stage's own by default.")] = None,
+    seed: Annotated[int, typer.Option(help="Sample k of one seed is always the same.")] = 0,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so long, to be resumed.")] = None,
+    device: Device = None,
+    threads: Threads = None,
+    workers: Annotated[int, typer.Option(help="Processes that make samples; 0: none of their own.")] = 0,
+    adversarial: Annotated[
+        bool, typer.Option("--adversarial", help="identify only: a learnt prior judges the spine's shape.")
+    ] = False,
+) -> None:
+    """Train the network of one stage; see docs/training.md."""
+    from verse_morph.cli.train import TrainJob, run_train
+
+    run_train(
+        TrainJob(
+            stage=stage,
+            data=tuple(data),
+            output=output,
+            validate=tuple(validate or ()),
+            cache=cache,
+            resume=resume,
+            steps=steps,
+            batch=batch,
+            rate=rate,
+            seed=seed,
+            minutes=minutes,
+            device=device,
+            threads=threads,
+            workers=workers,
+            adversarial=adversarial,
+        )
+    )
+
+
+@app.command()
 def demo(output: Output = Path("demo_output")) -> None:
     """Measure a built-in phantom and compare with its true numbers; needs no data."""
     from verse_morph.cli.run import run_demo

@@ -52,11 +52,9 @@ def load_state(state: RunState, settings: dict[str, Any], folder: Path) -> RunSt
     Raises
     ------
     InputError
-        There is none, it is damaged, or it was made with other settings or for another network.
+        It is damaged, or was made with other settings or for another network.
     """
     path = folder / FILE
-    if not path.is_file():
-        raise InputError(f"--resume: no {FILE} in {folder}; leave --resume out to begin")
     said, tensors = _read(path)
     was, now = said["settings"], settings
     changed = [key for key in dict.fromkeys([*now, *was]) if was.get(key) != now.get(key)]

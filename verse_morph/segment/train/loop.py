@@ -149,17 +149,30 @@ def train(
         The folder holds another run, there is nothing to resume, or the loss is no longer a number.
     """
     run = _Run(settings, stage or stage_named(settings.stage), data, folder)
+    check_folder(folder, resume)
     folder.mkdir(parents=True, exist_ok=True)
     state = _begin(run, compute)
     if resume:
         load_state(state, settings.fixed(), folder)
         forget_after(state.step, folder / LOG)
-    elif (folder / LOG).exists() or (folder / FILE).exists():
-        raise InputError(f"{folder} holds a training run; give --resume to go on, or another folder")
     if state.step >= settings.steps:
         raise InputError(f"--resume: {folder} has done its {state.step} steps; give more --steps to go on")
     with running(compute):
         return _trained(run, state, compute.device, report or _silent)
+
+
+def check_folder(folder: Path, resume: bool) -> None:
+    """Refuse to begin where a run lies, or to go on where none does.
+
+    Raises
+    ------
+    InputError
+        It is one of both.
+    """
+    if resume and not (folder / FILE).is_file():
+        raise InputError(f"--resume: no {FILE} in {folder}; leave --resume out to begin")
+    if not resume and any((folder / name).exists() for name in (FILE, LOG)):
+        raise InputError(f"{folder} holds a training run; give --resume to go on, or another folder")
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from verse_morph import __version__
 from verse_morph.anatomy import VERSE, Level
 from verse_morph.errors import InputError
 from verse_morph.io import find_cases, read_labels, read_scan, scan_on_grid
@@ -146,6 +148,15 @@ def hold_out(sources: Sequence[Source], held_out: Sequence[Source] = ()) -> Spli
     return Split(train, tuple(held_out))
 
 
+def fingerprint(sources: Sequence[Source]) -> str:
+    """A short word that differs where sources differ: samples that are kept on disk belong to their sources."""
+    digest = hashlib.sha256(__version__.encode())
+    for source in sources:
+        digest.update(f"|{source.name}|{source.kind}|{source.weight:.9g}|{sorted(source.centres)}|".encode())
+        digest.update(zlib.crc32(source.labels.tobytes()).to_bytes(4, "big"))
+    return digest.hexdigest()[:12]
+
+
 def _person(source: Source) -> str:
     """Whose spine it is; scans of one person in BIDS names begin alike."""
     return source.name.split("_")[0] if source.name.startswith("sub-") else source.name
@@ -189,11 +200,11 @@ def _rows(word: str) -> Iterator[_Files]:
     """Everything a path stands for."""
     path = Path(word)
     if not path.exists():
-        raise InputError(f"--data {word}: no such file or folder (and not phantoms:N)")
+        raise InputError(f"{word}: no such file or folder (and not phantoms:N)")
     if path.is_dir():
         cases = [(case.mask, case.ct) for case in find_cases(path) if case.mask is not None]
         if not cases:
-            raise InputError(f"--data {word}: no masks in VerSe's layout below this folder")
+            raise InputError(f"{word}: no masks in VerSe's layout below this folder")
         yield from (_Files(mask, ct) for mask, ct in cases)
     elif path.suffix == ".csv":
         yield from _table_rows(path)
@@ -320,8 +331,8 @@ class _Invented:
 def _phantoms(word: str) -> Iterator[_Invented]:
     count, _, weight = word.removeprefix("phantoms:").partition("@")
     if not count.isdecimal() or int(count) < 1:
-        raise InputError(f"--data {word}: write phantoms:N or phantoms:N@WEIGHT, for example phantoms:60@2")
-    total = _positive(weight or "1", f"--data {word}: the weight")
+        raise InputError(f"{word}: write phantoms:N or phantoms:N@WEIGHT, for example phantoms:60@2")
+    total = _positive(weight or "1", f"{word}: the weight")
     yield from (_Invented(index, total / int(count)) for index in range(int(count)))
 
 
