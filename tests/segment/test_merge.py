@@ -59,11 +59,11 @@ def test_thick_slices_are_labelled_by_the_mean_over_the_slice():
     ball = soft_ball(Level.L2, CENTRE, 15.0)
     fine = scan_grid("RAS", (1.0, 1.0, 0.25), (60, 60, 60))
     occupied = softness(fine, [(CENTRE, 15.0)]).reshape(60, 60, 12, 20).mean(axis=3)
-    assert np.abs(on_voxels(ball, grid) / 255 - occupied).max() < 0.08
+    assert np.abs(on_voxels(ball, grid) / 255 - occupied).max() < 0.12
     # The value at the slice's middle alone would be off by more than that.
-    assert np.abs(softness(grid, [(CENTRE, 15.0)]) - occupied).max() > 0.3
+    assert np.abs(softness(grid, [(CENTRE, 15.0)]) - occupied).max() > 0.25
     got = merge([ball], grid).labels.labels > 0
-    clear = np.abs(occupied - 0.5) > 0.08
+    clear = np.abs(occupied - 0.5) > 0.12
     assert (got[clear] == (occupied[clear] > 0.5)).all()
 
 
