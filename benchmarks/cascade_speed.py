@@ -7,7 +7,8 @@ of it. The cascade runs in a process of its own, so that the peak memory is its 
 arithmetic of the networks' convolutions over their time, against the fastest convolution this machine was measured
 to do.
 The baseline is inference of a plain U-Net as large as nnU-Net makes them (six levels, 32 to 320 channels, 26
-outputs, random weights) on the same scan at 1.5 mm, in blocks of 128 with half overlap: the time of some blocks times their number.
+outputs, random weights) on the same scan at 1.5 mm, in blocks of 128 with half overlap: the time of some blocks
+times their number.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from verse_morph.segment.weights import Card, save_weights, to_device
 
 Report = Callable[[str, int, int], None]
 WARM_UP, DECAY_SHARE = 100, 0.35
-AVERAGE_DECAY = 0.997
+AVERAGE_DECAY = 0.99
 CLIP = 2.0
 VALIDATION_SEED = 777_000_000
 
