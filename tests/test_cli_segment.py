@@ -142,7 +142,16 @@ def doubtful(monkeypatch, tmp_path):
     )
     level_flags = {Level.L2: frozenset({MaskFlag.ADDED}), Level.L6: frozenset({MaskFlag.TOO_SMALL})}
     labels = replace(labels, name="solid")
-    made = Segmentation(labels, decoding.points_mm, decoding, None, (ScanFlag.IN_DOUBT,), level_flags, ("a doubt",))
+    made = Segmentation(
+        labels,
+        decoding.points_mm,
+        dict.fromkeys(points, 30.0),
+        decoding,
+        None,
+        (ScanFlag.IN_DOUBT,),
+        level_flags,
+        ("a doubt",),
+    )
     monkeypatch.setattr("verse_morph.segment.cascade.segment", lambda *_: made)
     path = tmp_path / "solid_ct.nii.gz"
     write_scan(scan, path)

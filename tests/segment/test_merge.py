@@ -52,6 +52,7 @@ def test_borders_follow_the_probability_and_not_the_patch(codes, spacing):
     # A nearest-neighbour mask would be wrong up to half a patch voxel's diagonal, 0.87 mm, from the surface.
     assert away.max(initial=0) < 0.1
     assert made.flags[Level.L2] == frozenset()
+    assert made.volumes_cm3[Level.L2] == pytest.approx(4 / 3 * np.pi * 1.5**3, rel=0.01)
 
 
 def test_thick_slices_are_labelled_by_the_mean_over_the_slice():
@@ -110,6 +111,7 @@ def test_a_crumb_is_left_out_and_said():
     made = merge([good, soft_ball(Level.L2, at(0, 0, -20.0), 5.0)], grid)
     assert made.labels.levels() == (Level.L1,)
     assert made.flags[Level.L2] == {MaskFlag.TOO_SMALL}
+    assert tuple(made.volumes_cm3) == (Level.L1,)
     nothing = Outlined(Level.L3, CENTRE, patch_grid(CENTRE), np.zeros((96, 96, 80), np.uint8))
     assert merge([good, nothing], grid).flags[Level.L3] == {MaskFlag.TOO_SMALL}
 

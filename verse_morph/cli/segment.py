@@ -14,7 +14,7 @@ from rich.console import Console
 from verse_morph.cli.console import Report, number, output, print_notes, progress, table
 from verse_morph.cli.run import RESEARCH_ONLY, Results, build_results, show_results, write_results
 from verse_morph.errors import InputError
-from verse_morph.volume import LabelMap, Scan
+from verse_morph.volume import Scan
 
 if TYPE_CHECKING:
     from verse_morph.segment.cascade import Segmentation
@@ -134,9 +134,7 @@ def _write_provenance(job: SegmentJob, folder: Path, started: datetime) -> None:
 
 
 def _record(made: Segmentation, notes: Iterable[str]) -> dict[str, Any]:
-    labels, decoding = made.labels, made.decoding
-    volumes = _volumes_cm3(labels)
-    in_mask = labels.levels()
+    labels, decoding, volumes = made.labels, made.decoding, made.volumes_cm3
     return {
         "scan": labels.name,
         "scheme": labels.scheme.name,
@@ -145,12 +143,12 @@ def _record(made: Segmentation, notes: Iterable[str]) -> dict[str, Any]:
                 "level": str(level),
                 "label": labels.scheme.value_of(level),
                 "point_mm": [round(float(v), 2) for v in made.points_mm[level]],
-                "volume_cm3": round(volumes[labels.scheme.value_of(level)], 3),
+                "volume_cm3": round(volumes[level], 3),
                 "flags": _words(made, level),
             }
-            for level in in_mask
+            for level in sorted(volumes)
         ],
-        "left_out": {str(level): _words(made, level) for level in made.level_flags if level not in in_mask},
+        "left_out": {str(level): _words(made, level) for level in made.level_flags if level not in volumes},
         "flags": [flag.value for flag in made.flags],
         "numbering": None
         if decoding is None
@@ -165,14 +163,6 @@ def _record(made: Segmentation, notes: Iterable[str]) -> dict[str, Any]:
         "compute": made.compute,
         "weights": dict(made.weights),
     }
-
-
-def _volumes_cm3(labels: LabelMap) -> dict[int, float]:
-    import fastremap
-
-    values, counts = fastremap.unique(labels.labels, return_counts=True)
-    voxel = labels.grid.voxel_volume_mm3 / 1000
-    return {int(value): float(count) * voxel for value, count in zip(values, counts, strict=True)}
 
 
 def _words(made: Segmentation, level: object) -> list[str]:

@@ -98,6 +98,8 @@ class Segmentation:
         Scheme VerSe, on the scan's grid; its notes hold what is said about the numbering.
     points_mm : Mapping[Level, array (3,)]
         The point from which each vertebra in the mask was outlined, world RAS mm, head to foot.
+    volumes_cm3 : Mapping[Level, float]
+        Volume of each vertebra in the mask.
     decoding : Decoding, optional
         How the vertebrae were named, with the runner-up and the margin; None where the levels were given.
     location : Location, optional
@@ -117,6 +119,7 @@ class Segmentation:
 
     labels: LabelMap
     points_mm: Mapping[Level, FloatArray]
+    volumes_cm3: Mapping[Level, float]
     decoding: Decoding | None = None
     location: Location | None = None
     flags: tuple[ScanFlag, ...] = ()
@@ -293,7 +296,7 @@ def _with_networks(scan: Scan, options: SegmentOptions, clock: _Clock) -> Segmen
             outlined = (*outlined, *more)
     with clock.stage("merge", "merging"):
         merged = merge(outlined, scan.grid, scan.name)
-    if not merged.labels.labels.any():
+    if not merged.volumes_cm3:
         raise InputError(f"no vertebra could be outlined in {scan.name}: {_at(named.points_mm, scan.grid)}")
     return _segmentation(named, outlined, merged, added, clock, f"{compute.describe()}, PyTorch {torch.__version__}")
 
@@ -370,13 +373,14 @@ def _segmentation(
     compute: str,
 ) -> Segmentation:
     """Everything that is to be known, with the words for it."""
-    in_mask = merged.labels.levels()
+    in_mask = tuple(merged.volumes_cm3)
     flags = scan_flags(in_mask, named.decoding)
     notes = tuple(_notes(named, merged, flags))
     level_flags = {level: words | _how(level, named, added) for level, words in merged.flags.items()}
     return Segmentation(
         labels=replace(merged.labels, notes=notes),
         points_mm={each.level: each.point_mm for each in outlined if each.level in in_mask},
+        volumes_cm3=merged.volumes_cm3,
         decoding=named.decoding,
         location=named.location,
         flags=flags,
@@ -451,14 +455,16 @@ def _at(points_mm: Mapping[Level, FloatArray], grid: Grid) -> str:
 
 
 def _with_engine(scan: Scan, options: SegmentOptions, clock: _Clock) -> Segmentation:
-    from verse_morph.segment.engines import body_centres, run_totalsegmentator
+    from verse_morph.segment.engines import measured_bodies, run_totalsegmentator
 
     with clock.stage(options.engine, f"running {options.engine}"):
         labels = run_totalsegmentator(scan, options.device)
+        points, volumes = measured_bodies(labels)
     return Segmentation(
         labels=labels,
-        points_mm=body_centres(labels),
-        flags=scan_flags(labels.levels(), None),
+        points_mm=points,
+        volumes_cm3=volumes,
+        flags=scan_flags(tuple(points), None),
         notes=labels.notes,
         seconds=MappingProxyType(dict(clock.seconds)),
         compute=options.engine,

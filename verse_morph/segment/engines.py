@@ -11,6 +11,8 @@ from verse_morph.io.schemes import TOTALSEGMENTATOR
 from verse_morph.space import FloatArray
 from verse_morph.volume import LabelMap, Scan
 
+# The body is the thickest part of a vertebra: what lies at least this part of the largest depth deep.
+DEEP = 0.6
 MISSING = (
     "the engine totalsegmentator needs a package of that name, which is not part of verse_morph; install it with "
     "`pip install TotalSegmentator`, mind its licence, or use --engine verse_morph"
@@ -80,23 +82,29 @@ def translated(labels: NDArray, scheme: LabelScheme) -> NDArray[np.uint8]:
     return np.asarray(numbers[np.asarray(labels).astype(np.intp, copy=False)])
 
 
-def body_centres(labels: LabelMap) -> dict[Level, FloatArray]:
-    """Middle of the thickest part of each vertebra, which is its body; world RAS mm, head to foot.
+def measured_bodies(labels: LabelMap) -> tuple[dict[Level, FloatArray], dict[Level, float]]:
+    """Where each vertebra's body is, and each vertebra's volume.
 
     Parameters
     ----------
     labels : LabelMap
+
+    Returns
+    -------
+    points_mm : dict of Level to array (3,)
+        Middle of the thickest part, which is the body; world RAS mm, head to foot.
+    volumes_cm3 : dict of Level to float
     """
     import edt
     from scipy.ndimage import find_objects
 
-    boxes = dict(enumerate(find_objects(labels.labels.T), start=1))
-    out = {}
-    for level in labels.levels():
-        value = labels.scheme.value_of(level)
-        box = boxes[value][::-1]
-        mask = np.ascontiguousarray(labels.labels[box] == value)
+    boxes = {value: box[::-1] for value, box in enumerate(find_objects(labels.labels.T), start=1) if box is not None}
+    found = sorted((labels.scheme.levels[value], value) for value in boxes if value in labels.scheme.levels)
+    points, volumes = {}, {}
+    for level, value in found:
+        mask = np.ascontiguousarray(labels.labels[boxes[value]] == value)
         depth = edt.edt(mask, anisotropy=tuple(labels.grid.spacing_mm), black_border=False)
-        deep = np.argwhere(depth >= 0.6 * depth.max())
-        out[level] = labels.grid.crop(box).to_world(np.median(deep, axis=0))
-    return out
+        deep = np.argwhere(depth >= DEEP * depth.max())
+        points[level] = labels.grid.crop(boxes[value]).to_world(np.median(deep, axis=0))
+        volumes[level] = float(mask.sum()) * labels.grid.voxel_volume_mm3 / 1000
+    return points, volumes

@@ -39,11 +39,14 @@ class Merged:
     ----------
     labels : LabelMap
         Scheme VerSe, uint8, on the scan's grid.
+    volumes_cm3 : Mapping[Level, float]
+        Of every vertebra in the map, head to foot; empty where there is none.
     flags : Mapping[Level, frozenset of MaskFlag]
         Also of vertebrae that were left out, with the reason.
     """
 
     labels: LabelMap
+    volumes_cm3: Mapping[Level, float]
     flags: Mapping[Level, frozenset[MaskFlag]]
 
 
@@ -86,8 +89,9 @@ def merge(outlined: Sequence[Outlined], grid: Grid, name: str = "scan") -> Merge
             if level in boxes:
                 part = labels[boxes[level]]
                 part[part == value] = 0
-    kept = {level: frozenset(words) for level, words in flags.items()}
-    return Merged(LabelMap(labels, grid, VERSE, name), MappingProxyType(kept))
+    said = {level: frozenset(words) for level, words in flags.items()}
+    kept = {level: volumes[level] for level in sorted(volumes) if MaskFlag.TOO_SMALL not in said[level]}
+    return Merged(LabelMap(labels, grid, VERSE, name), MappingProxyType(kept), MappingProxyType(said))
 
 
 def without_islands(outlined: Outlined) -> Outlined:

@@ -68,9 +68,7 @@ def reduced(scan: Scan, finest_mm: float) -> Reduced:
     thick = max(1, SLAB_VOXELS // (scan.grid.shape[0] * scan.grid.shape[1] * factors[2]))
     for start in range(0, shape[2], thick):
         stop = min(start + thick, shape[2])
-        block = _tensor(scan.hu[:, :, start * factors[2] : stop * factors[2]])
-        window = [min(f, n) for f, n in zip(factors, block.shape[1:], strict=True)]
-        mean = functional.avg_pool3d(block[None], window, factors, ceil_mode=True, count_include_pad=False)[0].numpy()
+        mean = _block_means(scan.hu[:, :, start * factors[2] : stop * factors[2]], factors)
         out[:, :, start:stop] = np.rint(mean) if out.dtype.kind in "iu" else mean
     return Reduced(out, Grid(shape, affine))
 
@@ -142,6 +140,25 @@ def _tensor(values: NDArray) -> torch.Tensor:
     # Most files lie in Fortran order; the transposed view is copied in one sweep.
     copied = np.array(values.T, dtype=np.float32, order="C").T
     return torch.from_numpy(copied)[None]
+
+
+def _block_means(values: NDArray, factors: Sequence[int]) -> NDArray[np.float32]:
+    """Means of blocks; sums along the slowest axis come first, which leaves the least for the scattered ones."""
+    for axis in (2, 1, 0):
+        factor, n = factors[axis], values.shape[axis]
+        if factor == 1:
+            continue
+        shape = list(values.shape)
+        shape[axis] = -(-n // factor)
+        total = np.zeros(shape, dtype=np.float32, order="F")
+        for offset in range(min(factor, n)):
+            every = tuple(slice(offset, None, factor) if a == axis else slice(None) for a in range(3))
+            part = values[every]
+            total[tuple(slice(0, m) for m in part.shape)] += part
+        counts = np.minimum(factor, n - factor * np.arange(shape[axis])).astype(np.float32)
+        total /= counts.reshape([-1 if a == axis else 1 for a in range(3)])
+        values = total
+    return values
 
 
 def _needed(
