@@ -170,7 +170,8 @@ def _show(card: Card, job: TrainJob) -> None:
     done = int(card.training["steps"])
     rows = [[name.removeprefix("held_out_").replace("_", " "), number(v, 3)] for name, v in _known(card.metrics)]
     columns = ("held out", "value")
-    console.print(table(f"{job.stage} after {done} of {job.steps} steps", columns, rows, words=columns[:1]))
+    console.print(f"{job.stage} after {done} of {job.steps} steps", soft_wrap=True)
+    console.print(table("", columns, rows, words=columns[:1]))
     if done < job.steps:
         console.print(f"the {job.minutes:g} minutes are over; add --resume to go on", soft_wrap=True)
     console.print(f"learning curve {job.output / CURVE}, numbers in {LOG} beside it", soft_wrap=True)

@@ -82,9 +82,12 @@ def _has_bf16(device: str) -> bool:
 @contextmanager
 def running(compute: Compute) -> Iterator[None]:
     """Networks called inside run as ``compute`` says; global settings are put back afterwards."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    threads = torch.get_num_threads()
     torch.set_num_threads(compute.threads)
-    torch.use_deterministic_algorithms(compute.deterministic or deterministic)
+    # Only where something changes: the call loads PyTorch's compiler, which takes seconds.
+    change = compute.deterministic and not torch.are_deterministic_algorithms_enabled()
+    if change:
+        torch.use_deterministic_algorithms(True)
     try:
         kind = compute.device.split(":")[0]
         # Without a cache: it would keep half-precision copies of weights that training goes on to change.
@@ -92,4 +95,5 @@ def running(compute: Compute) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
+        if change:
+            torch.use_deterministic_algorithms(False)

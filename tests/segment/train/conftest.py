@@ -98,7 +98,7 @@ def block_spine(tmp_path_factory) -> Path:
     """A mask of L1 to L3 with VerSe numbers; BODIES_MM are their centres."""
     solid = SolidVertebra(Body(40, 30, 22, 22), spinous_length=18, transverse_length=14)
     places = {Level(name): (solid, Placement(offset_mm=list(at))) for name, at in BODIES_MM.items()}
-    labels = spine_labelmap(places, Sampling(1.5, margin_mm=5))
+    labels = spine_labelmap(places, Sampling(2.0, margin_mm=5))
     path = tmp_path_factory.mktemp("blocks") / "sub-block_seg-vert_msk.nii.gz"
     nib.save(nib.Nifti1Image(np.asarray(labels.labels).astype(np.uint8), labels.grid.affine), path)
     return path

@@ -115,7 +115,7 @@ class Split:
 
     def words(self) -> str:
         """Names and kinds of the sources, for a model card."""
-        return f"learnt from {_in_words(self.train)}; held out: {_in_words(self.held_out)}"
+        return f"learnt from {_in_words(self.train)}; held out {_in_words(self.held_out)}"
 
     @property
     def only_phantoms(self) -> bool:
@@ -167,10 +167,10 @@ def _in_words(sources: Sequence[Source]) -> str:
     for kind, words in (("map", "label maps with painted CT"), ("pair", "CT scans with masks")):
         names = sorted({source.name for source in sources if source.kind == kind})
         if names:
-            parts.append(f"{len(names)} {words} ({', '.join(names)})")
+            parts.append(f"{words}: {len(names)} ({', '.join(names)})")
     phantoms = {source.name for source in sources if source.kind == "phantom"}
     if phantoms:
-        parts.append(f"{len(phantoms)} phantoms (invented spines)")
+        parts.append(f"phantoms, that is invented spines: {len(phantoms)}")
     return ", ".join(parts)
 
 
