@@ -22,8 +22,8 @@ import numpy as np
 
 from verse_morph.anatomy import Level
 from verse_morph.io.keypoints import Keypoints, read_keypoints
-from verse_morph.segment.chain_features import node_features, place_features, step_features
-from verse_morph.segment.chain_prior import PRIOR_DIR, ROW, SPINE, STEP, VERTEBRA, ChainPrior
+from verse_morph.segment.chain_features import node_features, step_features
+from verse_morph.segment.chain_prior import PRIOR_DIR, ROW, STEP, VERTEBRA, ChainPrior
 from verse_morph.segment.detections import Detections
 from verse_morph.segment.numbering import LEVELS, SACRUM, numberings, whole_row_features
 from verse_morph.segment.row import Row, spine_row
@@ -31,8 +31,7 @@ from verse_morph.segment.row import Row, spine_row
 MATCH_MM = 14.0  # a detection this close to a true body is that body
 SINGLE_STEP_MM = 48.0  # T11 and L1 this close are neighbours of a spine without T12
 T13_APART_MM = 25.0  # a point this far from T12 and L1, between them, is an unlabelled T13
-COPIES, EPOCHS, BATCH, RATE, DECAY, MEMBERS = 8, 36, 64, 3e-3, 1e-2, 5
-SPINE_WIDTH, SPINE_DROP = 16, 0.2
+COPIES, EPOCHS, BATCH, RATE, DECAY, MEMBERS = 8, 36, 64, 3e-3, 1e-2, 3
 DOUBT_MARGIN = 3.0  # log-odds; the README of the prior says what coverage and accuracy it gives
 TEMPERATURE = 1.0
 THINNED = 0.12  # part of the vertebrae taken out to show the network what a missed one looks like ...
@@ -47,7 +46,6 @@ class Sample:
     """
 
     nodes: np.ndarray
-    places: np.ndarray
     steps: np.ndarray
     jumps: np.ndarray
     ranks: np.ndarray
@@ -145,8 +143,7 @@ def sample_of(detections: Detections, truth: Keypoints, rng: np.random.Generator
         return None
     whole = whole_row_features(row, ranks, variants).astype(np.float32)
     nodes = node_features(row).astype(np.float32)
-    places = place_features(row).astype(np.float32)
-    return Sample(nodes, places, *thinned_steps(row, jumps, known, rng), ranks, whole, good)
+    return Sample(nodes, *thinned_steps(row, jumps, known, rng), ranks, whole, good)
 
 
 def vary(detections: Detections, truth: Keypoints, rng: np.random.Generator) -> tuple[Detections, Keypoints]:
@@ -209,19 +206,17 @@ def collate(batch: list[Sample]):
     import torch
 
     size, points, options = len(batch), max(len(s.nodes) for s in batch), max(len(s.ranks) for s in batch)
-    nodes, places = (
-        np.zeros((size, points, array.shape[1]), np.float32) for array in (batch[0].nodes, batch[0].places)
-    )
+    nodes = np.zeros((size, points, batch[0].nodes.shape[1]), np.float32)
     ranks = np.full((size, points, options), len(LEVELS))
     whole = np.zeros((size, options, batch[0].whole.shape[1]), np.float32)
     valid, good = np.zeros((size, options), dtype=bool), np.zeros((size, options), dtype=bool)
     for b, s in enumerate(batch):
         n, c = len(s.nodes), len(s.ranks)
-        nodes[b, :n], places[b, :n], ranks[b, :n, :c], whole[b, :c] = s.nodes, s.places, s.ranks.T, s.whole
+        nodes[b, :n], ranks[b, :n, :c], whole[b, :c] = s.nodes, s.ranks.T, s.whole
         valid[b, :c], good[b, :c] = True, s.good
     steps = np.concatenate([s.steps for s in batch])
     jumps = np.concatenate([s.jumps for s in batch])
-    return [torch.tensor(a) for a in (nodes, places, ranks, whole, valid, good, steps, jumps)]
+    return [torch.tensor(a) for a in (nodes, ranks, whole, valid, good, steps, jumps)]
 
 
 def network(sizes: tuple[int, ...], drop: tuple[float, ...] = ()):
@@ -233,36 +228,6 @@ def network(sizes: tuple[int, ...], drop: tuple[float, ...] = ()):
         layers += [nn.Dropout(drop[k])] if k < len(drop) else []
         layers.append(nn.Linear(into, out))
     return nn.Sequential(*layers)
-
-
-def spine_network(features: int):
-    """The network that sees all vertebrae at the levels of a numbering; T13 is the mean of T12 and L1."""
-    import torch
-    from torch import nn
-
-    class Spine(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first = nn.Parameter(0.05 * torch.randn(len(LEVELS), features, SPINE_WIDTH))
-            self.bias = nn.Parameter(torch.zeros(SPINE_WIDTH))
-            self.rest = network((SPINE_WIDTH, SPINE_WIDTH, 1))
-            self.drop = nn.Dropout(SPINE_DROP)
-
-        def weights(self):
-            t12, t13, l1 = Level.T12.rank, Level.T13.rank, Level.L1.rank
-            middle = 0.5 * (self.first[t12] + self.first[l1])
-            return torch.cat([self.first[:t13], middle[None], self.first[t13 + 1 :]])
-
-        def forward(self, places, ranks, valid):
-            placed = torch.einsum("bnf,lfh->bnlh", places, self.weights())
-            placed = torch.cat([placed, torch.zeros_like(placed[:, :, :1])], dim=2)
-            row, option = valid.nonzero(as_tuple=True)
-            level = ranks.transpose(1, 2)[row, option]
-            here = placed[row[:, None], torch.arange(level.shape[1])[None], level].sum(1) + self.bias
-            logits = self.rest(self.drop(torch.relu(here)))[:, 0]
-            return torch.zeros(valid.shape).index_put((row, option), logits)
-
-    return Spine()
 
 
 def fit_member(copies: list[list[Sample]], seed: int) -> dict[str, np.ndarray]:
@@ -277,7 +242,6 @@ def fit_member(copies: list[list[Sample]], seed: int) -> dict[str, np.ndarray]:
         VERTEBRA: network((one.nodes.shape[1], 64, 32, len(LEVELS)), (0.1, 0.2)),
         STEP: network((one.steps.shape[1], 12, 4)),
         ROW: network((one.whole.shape[1], 24, 1)),
-        SPINE: spine_network(one.places.shape[1]),
     })  # fmt: skip
     optimiser = torch.optim.AdamW(nets.parameters(), RATE, weight_decay=DECAY)
     # Every second pass sees the scans as they are.
@@ -299,13 +263,12 @@ def log_loss(nets, batch):
     """Mean log-loss of the true numbering plus that of the steps."""
     import torch
 
-    nodes, places, ranks, whole, valid, good, steps, jumps = batch
+    nodes, ranks, whole, valid, good, steps, jumps = batch
     raw = nets[VERTEBRA](nodes)
     middle = torch.logaddexp(raw[..., Level.T12.rank], raw[..., Level.L1.rank]) + np.log(0.5)
     t13 = Level.T13.rank
     logits = [raw[..., :t13], middle[..., None], raw[..., t13 + 1 :], torch.zeros_like(raw[..., :1])]
     score = torch.gather(torch.cat(logits, -1), 2, ranks).sum(1) + nets[ROW](whole)[..., 0]
-    score = score + nets[SPINE](places, ranks, valid)
     everything = torch.logsumexp(score.masked_fill(~valid, -1e4), 1)
     true = torch.logsumexp(score.masked_fill(~good, -1e4), 1)
     rarity = torch.tensor([1.0, MISSED_WEIGHT, MISSED_WEIGHT, MISSED_WEIGHT])
@@ -317,14 +280,9 @@ def arrays_of(nets) -> dict[str, np.ndarray]:
     """Weights as half-precision arrays: the shipped and the cross-validated networks are rounded alike."""
     from torch import nn
 
-    spine = nets[SPINE]
-    out = {
-        f"{SPINE}.0.weight": spine.weights().detach().numpy().astype(np.float16),
-        f"{SPINE}.0.bias": spine.bias.detach().numpy().astype(np.float16),
-    }
+    out = {}
     for name, net in nets.items():
-        plain, first = (spine.rest, 1) if name == SPINE else (net, 0)
-        for k, layer in enumerate((layer for layer in plain if isinstance(layer, nn.Linear)), start=first):
+        for k, layer in enumerate(layer for layer in net if isinstance(layer, nn.Linear)):
             out[f"{name}.{k}.weight"] = layer.weight.detach().numpy().T.astype(np.float16)
             out[f"{name}.{k}.bias"] = layer.bias.detach().numpy().astype(np.float16)
     return out

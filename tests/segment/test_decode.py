@@ -12,8 +12,7 @@ import pytest
 from verse_morph.anatomy import Level
 from verse_morph.errors import InputError
 from verse_morph.io.keypoints import read_keypoints
-from verse_morph.segment.chain_features import place_features
-from verse_morph.segment.chain_prior import PRIOR_DIR, ChainPrior, load_prior
+from verse_morph.segment.chain_prior import PRIOR_DIR, load_prior
 from verse_morph.segment.decode import DecodingFlag, decode, weigh
 from verse_morph.segment.detections import Detections
 from verse_morph.segment.numbering import LEVELS, SACRUM, agree, numberings
@@ -289,40 +288,6 @@ def test_evidence_of_the_wrong_shape_or_range_is_refused(field, value, word):
     found, _ = spine(levels("L1", "L3"))
     with pytest.raises(ValueError, match=word):
         with_evidence(found, **{field: value})
-
-
-def test_the_spine_network_adds_each_vertebra_at_its_own_level():
-    first = np.zeros((len(LEVELS), 1, 1))
-    first[Level.L1.rank], first[Level.L2.rank], first[Level.L3.rank] = 2.0, 3.0, -20.0
-    member = {
-        "spine.0.weight": first, "spine.0.bias": np.array([1.0]), "spine.1.weight": np.array([[0.5]]),
-        "spine.1.bias": np.array([-0.25]),
-    }  # fmt: skip
-    features = np.array([[10.0], [100.0]])
-    ranks = np.array([[Level.L1.rank, Level.L2.rank], [Level.L2.rank, Level.L3.rank]])
-    # 10 * 2 + 100 * 3 + 1 = 321; 10 * 3 - 100 * 20 + 1 is negative and is cut off at 0.
-    expected = [0.5 * 321 - 0.25, -0.25]
-    np.testing.assert_allclose(ChainPrior((member,)).spine_logits(features, ranks), expected)
-    np.testing.assert_array_equal(ChainPrior(({},)).spine_logits(features, ranks), [0.0, 0.0])
-
-
-def test_place_features_see_a_larger_patient_as_an_offset():
-    found, _ = spine(levels("T8", "L5"))
-    larger = Detections(1.2 * found.bodies_mm, found.scores, 1.2 * found.left_mm, 1.2 * found.right_mm)
-    one, two = (place_features(spine_row(f)) for f in (found, larger))
-    gaps, across = two[:-1, 0] - one[:-1, 0], two[:, 6] - one[:, 6]
-    np.testing.assert_allclose(np.concatenate([gaps, across]), 3.0 * np.log(1.2))
-    angles = [4, 5, 9]
-    np.testing.assert_allclose(two[:, angles], one[:, angles], atol=1e-9)
-    np.testing.assert_array_equal(two[:, 10:], one[:, 10:])
-
-
-def test_place_features_of_one_vertebra_without_pedicles_are_finite():
-    row = spine_row(Detections(np.zeros((1, 3)), np.array([[0.02, 0.02, 0.99]])))
-    features = place_features(row)
-    assert features.shape == (1, 23)
-    assert np.isfinite(features).all()
-    assert features[0, 15] == features[0, 16] == 1.0
 
 
 def test_numberings_are_anatomically_valid_and_different():

@@ -14,8 +14,6 @@ from verse_morph.space import FloatArray
 LENGTH_MM = 30.0
 WINDOW = 3  # neighbours on each side that a vertebra's features look at
 SCORE_LOGIT = 5.0
-LOG_SCALE = 3.0
-PEDICLE_DISTANCE_MM = 25.0  # typical distance from the body centre to the middle of its pedicles
 
 
 def node_features(row: Row) -> FloatArray:
@@ -45,36 +43,6 @@ def step_features(row: Row) -> FloatArray:
         logits[:-1].max(axis=1), logits[1:].max(axis=1), logits[1:, 0] - logits[:-1, 0],
         logits[1:, 2] - logits[:-1, 2], inferred[:-1], inferred[1:], np.ones(len(gap)),
     ])  # fmt: skip
-
-
-def place_features(row: Row) -> FloatArray:
-    """Features (n, 23) of each vertebra for the network that sees the row laid onto the levels.
-
-    Sizes are logarithms, so that the scale of a patient is an offset that all levels share. Very small and very large
-    scores are spread out: a true L1 with a trace of a rib differs from another in its third digit.
-    """
-    n = len(row)
-    out = np.zeros((n, 17))
-    if n > 1:
-        step = np.diff(row.points_mm, axis=0)
-        gap, slope = np.log(np.linalg.norm(step, axis=1) / LENGTH_MM), np.arctan2(step[:, 1], -step[:, 2])
-        out[:-1, 0] = out[1:, 2] = LOG_SCALE * gap
-        out[:-1, 1] = out[1:, 3] = 1.0
-        out[:-1, 4] = 2 * slope
-        out[1:-1, 5] = 2 * np.diff(slope)
-    across = np.linalg.norm(row.right_mm - row.left_mm, axis=1)
-    both = np.isfinite(across)
-    middle = 0.5 * (row.left_mm + row.right_mm)[both] - row.points_mm[both]
-    out[both, 6], out[both, 7] = LOG_SCALE * np.log(across[both] / LENGTH_MM), 1.0
-    out[both, 8] = (np.linalg.norm(middle, axis=1) - PEDICLE_DISTANCE_MM) / 8
-    out[both, 9] = LOG_SCALE * np.arctan2(middle[:, 2], -middle[:, 1])
-    seen = ~row.from_pedicles.astype(bool)[:, None]
-    logits = score_logits(row.scores) * seen
-    out[:, 10:13], out[:, 13], out[:, 14] = logits, row.from_pedicles, 1.0
-    out[0, 15] = out[-1, 16] = 1.0
-    low = np.clip((SCORE_LOGIT * logits + 3.6) / 0.4, -2, 4) * (SCORE_LOGIT * logits < -2)
-    high = np.clip((SCORE_LOGIT * logits - 4.6) / 0.5, -4, 2) * (SCORE_LOGIT * logits > 1)
-    return np.concatenate([out, low, high], axis=1)
 
 
 def _typical_gap(gap: FloatArray, k: int) -> float:

@@ -15,7 +15,7 @@ from verse_morph.errors import InputError
 from verse_morph.space import FloatArray, frozen
 
 PRIOR_DIR = Path(__file__).parent / "prior"
-VERTEBRA, STEP, ROW, SPINE = "vertebra", "step", "row", "spine"
+VERTEBRA, STEP, ROW = "vertebra", "step", "row"
 T13_LOG_HALF = np.log(0.5)
 
 
@@ -28,8 +28,7 @@ class ChainPrior:
     members : tuple of mappings
         Arrays of each member, named ``<network>.<layer>.weight`` (in, out) and ``.bias`` (out,); the networks are
         ``vertebra`` (features of a vertebra to level logits), ``step`` (features of a step to the logits of 1, 2, 3
-        or 4 levels apart), ``row`` (features of a whole numbering to its logit) and, where present, ``spine`` (all
-        vertebrae at the levels of a numbering to its logit; its first weight has the shape (27, in, out)).
+        or 4 levels apart) and ``row`` (features of a whole numbering to its logit).
     temperature : float
         Divides every logit so that posteriors are calibrated; above 1 where the networks are too sure.
     doubt_margin : float
@@ -56,12 +55,6 @@ class ChainPrior:
         """Logit (c,) of each numbering as a whole."""
         return np.mean([_forward(member, ROW, features)[:, 0] for member in self.members], axis=0)
 
-    def spine_logits(self, features: FloatArray, ranks: np.ndarray) -> FloatArray:
-        """Logit (c,) of each numbering ``ranks`` (c, n) with the place features (n, F) at its levels."""
-        members = [member for member in self.members if f"{SPINE}.0.weight" in member]
-        logits = [_forward(member, SPINE, _placed(member, features, ranks), layer=1)[:, 0] for member in members]
-        return np.mean(logits, axis=0) if logits else np.zeros(len(ranks))
-
 
 def with_t13(logits: FloatArray) -> FloatArray:
     """Logits whose T13 is half a T12 and half an L1: too few T13 were labelled to learn what it looks like."""
@@ -71,15 +64,9 @@ def with_t13(logits: FloatArray) -> FloatArray:
     return out
 
 
-def _placed(member: Mapping[str, FloatArray], features: FloatArray, ranks: np.ndarray) -> FloatArray:
-    """First layer (c, H) of the spine network: each level has weights of its own, and the vertebrae add up."""
-    at_each_level = features @ member[f"{SPINE}.0.weight"]  # (27, n, H)
-    here = at_each_level[ranks, np.arange(len(features))].sum(axis=1)
-    return np.asarray(here + member[f"{SPINE}.0.bias"])
-
-
-def _forward(member: Mapping[str, FloatArray], network: str, values: FloatArray, layer: int = 0) -> FloatArray:
-    """The layers of a multilayer perceptron from ``layer`` on; hidden values are rectified."""
+def _forward(member: Mapping[str, FloatArray], network: str, features: FloatArray) -> FloatArray:
+    """A multilayer perceptron with rectified hidden layers."""
+    values, layer = features, 0
     while f"{network}.{layer}.weight" in member:
         if layer:
             values = np.maximum(values, 0.0)

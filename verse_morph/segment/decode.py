@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from verse_morph.anatomy import Level
-from verse_morph.segment.chain_features import node_features, place_features, step_features
+from verse_morph.segment.chain_features import node_features, step_features
 from verse_morph.segment.chain_prior import ChainPrior
 from verse_morph.segment.detections import Detections, level_log_of
 from verse_morph.segment.numbering import LEVELS, SACRUM, agree, numberings, whole_row_features
@@ -138,19 +138,17 @@ def weigh(row: Row, prior: ChainPrior) -> Hypotheses:
     """
     level_logits = prior.level_logits(node_features(row))
     evidence = level_log_of(row.level_log, len(row))
-    found, kinds, weights = [], [], []
+    found, weights, elsewhere = [], [], []
     for weight, jumps in _step_hypotheses(prior.step_log_probabilities(step_features(row))):
         ranks, variants = numberings(jumps)
         if not len(ranks):
             continue
+        vertebrae = level_logits[np.arange(len(row)), ranks].sum(axis=1)
         found.append(ranks)
-        kinds.append(variants)
-        weights.append(np.full(len(ranks), weight))
+        elsewhere.append(evidence[np.arange(len(row)), ranks].sum(axis=1))
+        weights.append(weight + vertebrae + prior.row_logits(whole_row_features(row, ranks, variants)))
     ranks = np.concatenate(found)
-    logits = np.concatenate(weights) + level_logits[np.arange(len(row)), ranks].sum(axis=1)
-    logits += prior.row_logits(whole_row_features(row, ranks, np.concatenate(kinds)))
-    logits += prior.spine_logits(place_features(row), ranks)
-    logits = logits / prior.temperature + evidence[np.arange(len(row)), ranks].sum(axis=1)
+    logits = np.concatenate(weights) / prior.temperature + np.concatenate(elsewhere)
     return Hypotheses(ranks, logits - np.logaddexp.reduce(logits))
 
 
