@@ -176,7 +176,11 @@ def _show(card: Card, job: TrainJob) -> None:
         console.print(f"the {job.minutes:g} minutes are over; add --resume to go on", soft_wrap=True)
     console.print(f"learning curve {job.output / CURVE}, numbers in {LOG} beside it", soft_wrap=True)
     console.print(f"weights {weights_path(job.stage, job.output)}, licence {card.licence}", soft_wrap=True)
-    console.print(f"use them: verse-morph segment CT -o DIR --weights {shlex.quote(str(job.output))}", soft_wrap=True)
+    console.print(
+        f"use them: copy {job.stage}.safetensors and {job.stage}.json into a folder with those of the other stages, "
+        "then verse-morph segment CT -o DIR --weights FOLDER",
+        soft_wrap=True,
+    )
 
 
 def _known(metrics: Mapping[str, Any]) -> list[tuple[str, float]]:

@@ -85,7 +85,7 @@ def test_wrong_heatmaps_beyond_the_margin_are_left_alone():
     adversary, twin = Adversary(LEVELS, "cpu"), Adversary(LEVELS, "cpu")
     twin.model.load_state_dict(adversary.model.state_dict())
     wrong = logits_of(shuffled(true, rng))
-    assert float(adversary.energy([predicted(wrong)] * 2)) > MARGIN
+    assert float(adversary.energy([predicted(wrong)] * 2).detach()) > MARGIN
     adversary.learn([wrong] * 2, batch_of(true))
     twin.energy(true_heatmaps(batch_of(true))).backward()
     twin.optimiser.step()

@@ -52,7 +52,7 @@ def test_a_run_leaves_weights_and_tells_where(call, tmp_path):
     for name in ("curve.png", "log.csv", "outline.safetensors"):
         assert (run / name).is_file()
         assert name in out
-    assert f"--weights {run}" in out
+    assert f"weights {run / 'outline.safetensors'}" in out
     _, card = load_network("outline", run)
     assert card.training["seed"] == 7
     assert card.data == (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from verse_morph.anatomy import VERSE, Level
 from verse_morph.io.files import replacing
 from verse_morph.phantom.case import FIRST_RIB, FULL, SACRUM
+from verse_morph.phantom.ct import ScannerParameters
 from verse_morph.phantom.labelmap import MapOptions, from_labelmap_points
 from verse_morph.phantom.paint import PatchOptions, paint_points
+from verse_morph.phantom.presets import draw_scanner
 from verse_morph.phantom.warp import DeformationRange
 from verse_morph.segment.intensity import AIR_HU, to_input
 from verse_morph.segment.train.sources import Source
@@ -30,12 +32,12 @@ from verse_morph.volume import LabelMap
 VERTEBRA, RIB, SACRAL = 1, 2, 3
 LOCATE_SHAPE = (64, 64, 96)
 LOCATE_MM = 4.0
-ROWS = 320
+ROWS = 256
 LEVELS = tuple(level for level in Level if level is not Level.S1)
 BACKGROUND = len(LEVELS)
 # Sources that show nothing but a few lumbar vertebrae cannot teach a level.
 FEWEST_LEVELS = 6
-SIMULATED = 0.45
+SIMULATED = 0.35
 LARGEST = (170, 130, 330)
 _QUANTUM_HU = 10.0
 
@@ -95,14 +97,24 @@ class ScanPool:
     def _make(self, number: int) -> PaintedScan:
         rng = np.random.default_rng([self.seed, 2, number])
         source = self.sources[rng.choice(len(self.sources), p=self.share)]
+        source = _shown(source, rng)
         values = list(source.centres)
         points = np.array([source.centres[v] for v in values])
         make = _simulated if rng.random() < SIMULATED else _painted
         hu, labels, moved = make(source, points, rng)
-        keep, hu, labels, moved = _view(hu, labels, moved, rng)
+        keep = _in_view(hu, moved)
         ranks = np.array([VERSE.levels[v].rank for v in values])[keep]
+        moved = moved[keep]
         code = np.clip(np.rint((hu - AIR_HU) / _QUANTUM_HU), 0, 255).astype(np.uint8)
         return PaintedScan(code, _CLASSES[labels], moved, ranks)
+
+
+def _in_view(hu: NDArray, points: FloatArray) -> NDArray[np.bool_]:
+    """Which points (n, 3) lie in the image: a turned field of view leaves corners empty."""
+    inside = np.asarray(((points >= 0) & (points <= np.array(hu.shape) - 1)).all(axis=1))
+    index = np.rint(points[inside]).astype(int)
+    inside[inside] = hu[tuple(index.T)] > AIR_HU + _QUANTUM_HU
+    return inside
 
 
 def _class_table() -> NDArray[np.uint8]:
@@ -137,6 +149,12 @@ def _painted(
     return paint_points(source.labels, spacing, rng, points, options)
 
 
+def _coarse(scanner: ScannerParameters) -> ScannerParameters:
+    """A scanner with slices of 2 mm at least: finer ones would be averaged again."""
+    least = max(SPACING_MM, scanner.slice_distance_mm)
+    return replace(scanner, slice_distance_mm=least, slice_thickness_mm=max(SPACING_MM, scanner.slice_thickness_mm))
+
+
 def _simulated(
     source: Source, points: FloatArray, rng: np.random.Generator
 ) -> tuple[NDArray, NDArray[np.uint8], FloatArray]:
@@ -149,6 +167,7 @@ def _simulated(
         spacing_mm=SPACING_MM,
         deformation=DeformationRange(rotation_deg=10, shear=0.05, scale=(0.82, 1.2), stretch=0.08, bend_mm=2.5),
         neighbours=False,
+        scanner=_coarse(draw_scanner(rng)),
     )
     scan, painted, moved = from_labelmap_points(labels, rng, grid.to_world(points), options)
     step = scan.grid.spacing_mm / SPACING_MM
@@ -159,26 +178,22 @@ def _simulated(
     return hu, out.astype(np.uint8), scan.grid.to_index(moved) * step
 
 
-def _view(
-    hu: NDArray, labels: NDArray[np.uint8], points: FloatArray, rng: np.random.Generator
-) -> tuple[NDArray[np.bool_], NDArray, NDArray[np.uint8], FloatArray]:
-    """A random field of view: mostly cut in height, sometimes narrow; which points it shows."""
-    inside = ((points >= 0) & (points <= np.array(hu.shape) - 1)).all(axis=1)
-    if rng.random() < 0.75 and inside.sum() > 3:
-        heights = points[inside, 2]
-        centre = rng.uniform(heights.min(), heights.max())
-        half = rng.uniform(90, 420) / 2 / SPACING_MM
-        low, high = int(max(0, centre - half)), int(min(hu.shape[2], centre + half))
-        if high - low >= 30:
-            hu, labels, points = hu[:, :, low:high], labels[:, :, low:high], points - [0, 0, low]
-    if rng.random() < 0.25:
-        middle = np.median(points[inside, 0])
-        half = rng.uniform(35, 80) / SPACING_MM
-        low, high = int(max(0, middle - half)), int(min(hu.shape[0], middle + half))
-        if high - low >= 24:
-            hu, labels, points = hu[low:high], labels[low:high], points - [low, 0, 0]
-    keep = ((points >= 0) & (points <= np.array(hu.shape) - 1)).all(axis=1)
-    return keep, hu, labels, points[keep]
+def _shown(source: Source, rng: np.random.Generator) -> Source:
+    """A random field of view of a source: mostly cut in height, sometimes narrow, never wider than a trunk."""
+    low, high = np.zeros(3), np.array(source.labels.shape, dtype=float)
+    points = np.array(list(source.centres.values()))
+    spacing = source.spacing_mm
+    if rng.random() < 0.8:
+        centre, half = rng.choice(points[:, 2]), rng.uniform(50, 220) / spacing[2]
+        low[2], high[2] = centre - half * rng.uniform(0.6, 1.4), centre + half * rng.uniform(0.6, 1.4)
+    half = rng.uniform(35, 80) if rng.random() < 0.25 else rng.uniform(120, 170)
+    middle = np.median(points[:, 0])
+    low[0], high[0] = middle - half / spacing[0], middle + half / spacing[0]
+    start = np.maximum(np.floor(low), 0).astype(int)
+    stop = np.minimum(np.ceil(high), source.labels.shape).astype(int)
+    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    centres = {v: p - start for v, p in source.centres.items()}
+    return replace(source, labels=np.ascontiguousarray(source.labels[box]), centres=centres, hu=None)
 
 
 # --- locating -----------------------------------------------------------------------------------------------------
