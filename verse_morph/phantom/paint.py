@@ -98,7 +98,7 @@ def paint_patch(
     return ct, labels
 
 
-def paint_points(  # noqa: PLR0913  as paint_patch, and the points
+def paint_points(
     labels_patch: NDArray,
     spacing: float | tuple[float, float, float],
     rng: np.random.Generator,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from verse_morph.segment.compute import Compute
     from verse_morph.segment.decode import Decoding
+    from verse_morph.segment.identify import Identification
     from verse_morph.segment.locate import Location
     from verse_morph.segment.merge import Merged
     from verse_morph.segment.outline import Outlined
@@ -104,6 +105,8 @@ class Segmentation:
         How the vertebrae were named, with the runner-up and the margin; None where the levels were given.
     location : Location, optional
         Where the spine was found.
+    identification : Identification, optional
+        What the vertebrae were named by: views, heatmaps, candidates, ribs.
     flags : tuple of ScanFlag
         About the numbering as a whole.
     level_flags : Mapping[Level, frozenset of MaskFlag]
@@ -122,6 +125,7 @@ class Segmentation:
     volumes_cm3: Mapping[Level, float]
     decoding: Decoding | None = None
     location: Location | None = None
+    identification: Identification | None = None
     flags: tuple[ScanFlag, ...] = ()
     level_flags: Mapping[Level, frozenset[MaskFlag]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -269,6 +273,7 @@ class _Named:
     points_mm: Mapping[Level, FloatArray]
     decoding: Decoding | None = None
     location: Location | None = None
+    identification: Identification | None = None
 
 
 def _with_networks(scan: Scan, options: SegmentOptions, clock: _Clock) -> Segmentation:
@@ -321,10 +326,11 @@ def _located(scan: Scan, options: SegmentOptions, compute: Compute, clock: _Cloc
     if not location.found:
         raise InputError(f"no spine found in {scan.name}: {location.reason}")
     with clock.stage("identify", "naming the vertebrae"):
-        decoding = identify(scan, location, naming, load_prior(), compute).decoding
+        identification = identify(scan, location, naming, load_prior(), compute)
+    decoding = identification.decoding
     if not decoding.points_mm:
         raise InputError(f"no vertebra found in {scan.name}, although a spine seems to be in it; give --centroids")
-    return _Named(decoding.points_mm, decoding, location)
+    return _Named(decoding.points_mm, decoding, location, identification)
 
 
 def _inside(points_mm: Mapping[Level, FloatArray], scan: Scan) -> dict[Level, FloatArray]:
@@ -383,6 +389,7 @@ def _segmentation(
         volumes_cm3=merged.volumes_cm3,
         decoding=named.decoding,
         location=named.location,
+        identification=named.identification,
         flags=flags,
         level_flags=MappingProxyType(level_flags),
         notes=notes,

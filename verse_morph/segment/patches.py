@@ -1,4 +1,4 @@
-"""The patch in which one vertebra is outlined: its size, where it lies about the centre, and the heatmap that points at it.
+"""The patch in which one vertebra is outlined: its size, its place about the centre, the heatmap that points at it.
 
 Training and use share these definitions. Axes run to the right, to the front and upwards, 1 mm apart.
 """

@@ -1,4 +1,4 @@
-"""Trained networks on disk: safetensors with a model card beside them, checked before use. Nothing is ever unpickled."""
+"""Trained networks on disk: safetensors with a model card beside them, checked before use, never unpickled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from verse_morph.errors import InputError, WeightsMissing
 from verse_morph.io.files import replacing
 from verse_morph.segment.networks import build, describe, shape_from
 
-WEIGHTS_DIR = Path(__file__).parent / "weights"
+WEIGHTS_DIR = Path(__file__).parent / "trained"
 STAGES = ("locate", "identify", "outline")
 
 
@@ -59,7 +59,7 @@ def weights_path(stage: str, folder: Path | None = None) -> Path:
 
 
 def save_weights(model: nn.Module, card: Card, folder: Path) -> Card:
-    """Write half-precision weights and their card, each complete or not at all; the card comes back with its checksum."""
+    """Write half-precision weights and their card, each complete or not at all; the card returns with its checksum."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: t.detach().cpu().half().contiguous() for name, t in model.state_dict().items()}
     path = weights_path(card.stage, folder)

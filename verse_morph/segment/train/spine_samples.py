@@ -31,7 +31,7 @@ from verse_morph.volume import LabelMap
 # Classes that the locating stage tells apart.
 VERTEBRA, RIB, SACRAL = 1, 2, 3
 LOCATE_SHAPE = (64, 64, 96)
-LOCATE_MM = 4.0
+RIB_GAIN = 2.5
 ROWS = 256
 LEVELS = tuple(level for level in Level if level is not Level.S1)
 BACKGROUND = len(LEVELS)
@@ -211,6 +211,8 @@ class LocateSamples:
         scan = self.pool(int(rng.integers(self.pool.size)))
         hu = halved(scan.hu)
         shares = np.stack([halved((scan.classes == c).astype(np.float32)) for c in (VERTEBRA, RIB, SACRAL)])
+        # A rib is thinner than a voxel: a good third of one makes it a rib's voxel.
+        shares[1] = np.minimum(shares[1] * RIB_GAIN, 1)
         if rng.random() < 0.5:
             hu, shares = hu[::-1], shares[:, ::-1]
         hu = hu * np.float32(rng.uniform(0.9, 1.1)) + np.float32(rng.normal(0, 20))

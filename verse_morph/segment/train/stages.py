@@ -21,6 +21,7 @@ from verse_morph.segment.train.spine_samples import BACKGROUND, IdentifySamples,
 from verse_morph.segment.views import CHANNELS
 
 HIT_SAMPLES = 5  # a peak within 10 mm of the truth is right
+CHANNEL_WEIGHTS = (1.0, 4.0, 2.0)  # vertebrae, ribs, sacrum: thin and rare structures count more
 POOL = 400  # painted scans that a run of the first two stages draws on
 
 Samples = Callable[[int], dict[str, NDArray[np.float32]]]
@@ -78,7 +79,8 @@ def _locate() -> Stage:
         return LocateSamples(ScanPool(sources, seed, POOL, cache), seed)
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
-        return overlap_loss(model(batch["image"]), batch["target"])
+        weight = torch.tensor(CHANNEL_WEIGHTS, device=batch["image"].device).reshape(1, -1, 1, 1, 1)
+        return overlap_loss(model(batch["image"]), batch["target"], weight)
 
     def score(model: nn.Module, batch: Batch) -> dict[str, float]:
         target = (batch["target"] > 0.5).float()

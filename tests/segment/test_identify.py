@@ -1,0 +1,138 @@
+"""Heatmaps, ribs and sacrum to named vertebrae; a stand-in network paints the heatmaps of known points."""
+
+import numpy as np
+import pytest
+import torch
+
+from verse_morph.anatomy import Level
+from verse_morph.segment.chain_prior import load_prior
+from verse_morph.segment.compute import Compute
+from verse_morph.segment.identify import LEVELS, candidates, identify, rib_evidence
+from verse_morph.segment.locate import Location
+from verse_morph.segment.networks import Btrfly, BtrflyShape
+from verse_morph.segment.views import CHANNELS, WIDTH, Views
+from verse_morph.space import Grid
+from verse_morph.volume import Scan
+
+CPU = Compute("cpu", False, 1)
+GAP_MM = 32.0
+FIRST = Level.T10
+SHAPE = (96, 80, 160)
+GRID = Grid(SHAPE, np.diag([2.0, 2.0, 2.0, 1.0]))
+SEEN = [level for level in LEVELS[LEVELS.index(FIRST) :] if level not in (Level.T13, Level.L6)]
+POINTS = {level: np.array([94.0, 90.0, 280.0 - GAP_MM * k]) for k, level in enumerate(SEEN)}
+
+
+def maps(points, rows, first, axis, called=None):
+    """Shares (27, rows, WIDTH) as a perfect network gives them; ``called`` renames every level."""
+    out = np.zeros((27, rows, WIDTH), np.float32)
+    for level, point in points.items():
+        name = (called or {}).get(level, level)
+        column, row = GRID.to_index(point)[[axis, 2]] - np.asarray(first)[[axis, 2]]
+        across = np.exp(-0.5 * ((np.arange(WIDTH) - column) / 3) ** 2)
+        down = np.exp(-0.5 * ((np.arange(rows) - row) / 3) ** 2)
+        out[name.rank] = np.maximum(out[name.rank], down[:, None] * across)
+    out[26] = 1 - out[:26].max(axis=0)
+    return out / out.sum(axis=0)
+
+
+class Knowing(Btrfly):
+    """Answers with the heatmaps it was given."""
+
+    def __init__(self, sagittal, coronal):
+        super().__init__(BtrflyShape(CHANNELS, 27, (8, 8)))
+        self.said = [torch.log(torch.from_numpy(m)[None] + 1e-4) for m in (sagittal, coronal)]
+
+    def forward(self, sagittal, coronal):
+        rows = sagittal.shape[2]
+        out = []
+        for said in self.said:
+            padded = torch.full((1, 27, rows, WIDTH), -9.0)
+            padded[:, 26] = 0
+            padded[:, :, : said.shape[2]] = said[:, :, :rows]
+            out.append(padded)
+        return tuple(out)
+
+
+def location(ribs_at=(), sacrum=False):
+    """A straight column, with blocks of rib beside the given levels."""
+    grid = Grid((48, 40, 80), np.diag([4.0, 4.0, 4.0, 1.0]))
+    spine, ribs, sacral = (np.zeros(grid.shape, np.float32) for _ in range(3))
+    spine[20:28, 18:26, 2:76] = 1
+    world = grid.to_world(np.stack(np.indices(grid.shape), axis=-1))
+    for level in ribs_at:
+        away = np.abs(world - POINTS[level])
+        ribs[(away[..., 0] > 24) & (away[..., 0] < 56) & (away[..., 1] < 12) & (away[..., 2] < 6)] = 1
+    if sacrum:
+        sacral[18:30, 12:22, 0:4] = 1
+    line = np.column_stack([np.full(80, 94.0), np.full(80, 90.0), np.arange(80) * 4.0])
+    box = np.array([[60.0, 50, 2], [130.0, 130, 310]])
+    return Location(True, "", grid, spine, ribs, sacral, box, line)
+
+
+def named(called=None, **seen):
+    """Identification of the test scan by a network that calls levels as ``called`` says."""
+    scan = Scan(np.full(SHAPE, -50, np.int16), GRID)
+    there = location(**seen)
+    probe = identify(scan, there, Knowing(*[maps({}, 160, np.zeros(3), a) for a in (1, 0)]), load_prior(), CPU)
+    shift = probe.grid.to_world([0, 0, 0]) / 2
+    first = probe.views.first + shift
+    network = Knowing(*[maps(POINTS, 160, first, axis, called) for axis in (1, 0)])
+    return identify(scan, there, network, load_prior(), CPU)
+
+
+def test_points_and_levels_of_a_perfect_network_are_found():
+    found = named(ribs_at=(Level.T10, Level.T11, Level.T12)).decoding.points_mm
+    assert set(found) == set(POINTS)
+    for level, point in POINTS.items():
+        assert np.linalg.norm(found[level] - point) < 2.0
+
+
+def test_nothing_in_the_heatmaps_is_nothing_found():
+    scan = Scan(np.full(SHAPE, -50, np.int16), GRID)
+    network = Knowing(*[maps({}, 160, np.zeros(3), axis) for axis in (1, 0)])
+    found = identify(scan, location(), network, load_prior(), CPU)
+    assert not found.decoding.points_mm
+    assert found.decoding.in_doubt
+
+
+def test_ribs_are_evidence_on_the_side_where_they_are():
+    there = location(ribs_at=(Level.T12,))
+    evidence = rib_evidence(there, GRID, np.array([POINTS[Level.T12], POINTS[Level.L2]]))
+    assert (evidence[0] > 2).all()
+    assert (evidence[1] < -2).all()
+
+
+def test_ribs_out_of_view_are_no_evidence():
+    narrow = Grid((30, 80, 160), np.array([[2.0, 0, 0, 64], [0, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]]))
+    assert np.isnan(rib_evidence(location(), narrow, np.array([POINTS[Level.L1]]))).all()
+
+
+def test_ribs_speak_against_a_shifted_reading():
+    """A network one level too low, ribs on the true three: the wrong reading loses certainty."""
+    order = list(POINTS)
+    shifted = dict(zip(order, [*order[1:], Level.L6], strict=True))
+    ribs = tuple(order[:3])
+    with_ribs, without = named(shifted, ribs_at=ribs), named(shifted, ribs_at=())
+    # Candidates run from foot to head.
+    gain = with_ribs.detections.level_log[-1] - without.detections.level_log[-1]
+    assert gain[Level.T12.rank] > gain[Level.L1.rank] + 1
+    assert gain[Level.T10.rank] > gain[Level.L2.rank] + 2
+
+
+def test_a_sacrum_in_view_is_a_point_of_its_own():
+    with_sacrum, without = named(sacrum=True), named()
+    assert len(with_sacrum.detections) == len(without.detections) + 1
+    assert with_sacrum.detections.level_log[-1].argmax() == Level.S1.rank
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.4])
+def test_candidates_are_finer_than_the_views(offset):
+    point = np.array([94.0 + offset, 90.0 + offset, 150.0 + offset])
+    views = Views(np.zeros((3, 160, WIDTH), np.float32), np.zeros((3, 160, WIDTH), np.float32), np.zeros(3))
+    pictures = [maps({Level.L3: point}, 160, np.zeros(3), axis) for axis in (1, 0)]
+    bodies, level_log, confidence = candidates(*pictures, views, np.tile([47.0, 45.0], (160, 1)), GRID)
+    assert len(bodies) == 1
+    assert np.abs(bodies[0] - point).max() < 0.6
+    assert level_log[0].argmax() == Level.L3.rank
+    assert confidence[0] > 0.7
