@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -226,12 +226,13 @@ def _not_hounsfield(low: float, high: float) -> str:
 
 
 class _Clock:
-    """What one run keeps a record of: the time of each stage, and which weights were used."""
+    """What one run keeps a record of: the time of each stage, which weights were used, how good they are."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
         self.seconds: dict[str, float] = {}
         self.weights: dict[str, str] = {}
+        self.metrics: dict[str, Mapping[str, Any]] = {}
 
     @contextmanager
     def stage(self, name: str, words: str) -> Iterator[None]:
@@ -247,6 +248,7 @@ class _Clock:
         with self.stage("load", "loading the networks"):
             model, card = load_network(stage, folder)
         self.weights[stage] = card.sha256
+        self.metrics[stage] = card.metrics
         return model
 
 
@@ -316,7 +318,7 @@ def _named(scan: Scan, options: SegmentOptions, compute: Compute, clock: _Clock)
 def _located(scan: Scan, options: SegmentOptions, compute: Compute, clock: _Clock) -> _Named:
     """The first two stages; all that this module knows about them."""
     from verse_morph.segment.chain_prior import load_prior
-    from verse_morph.segment.identify import identify
+    from verse_morph.segment.identify import identify, reliable_parts
     from verse_morph.segment.locate import locate
 
     # Both before the first one runs: nobody waits for a stage that cannot be used.
@@ -326,7 +328,8 @@ def _located(scan: Scan, options: SegmentOptions, compute: Compute, clock: _Cloc
     if not location.found:
         raise InputError(f"no spine found in {scan.name}: {location.reason}")
     with clock.stage("identify", "naming the vertebrae"):
-        identification = identify(scan, location, naming, load_prior(), compute)
+        reliable = reliable_parts(clock.metrics["locate"])
+        identification = identify(scan, location, naming, load_prior(), compute, reliable)
     decoding = identification.decoding
     if not decoding.points_mm:
         raise InputError(f"no vertebra found in {scan.name}, although a spine seems to be in it; give --centroids")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +38,8 @@ RIB_SLOPE = 2.0
 RIB_WEIGHT = 1.5
 RIB_VIEW = 0.85  # share of the region that must lie in the scan
 SACRUM_CM3 = 6.0
+# Ribs and sacrum count only where the locating network found them on held-out scans at least this well (Dice).
+RELIABLE_DICE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +69,20 @@ class Identification:
     grid: Grid
 
 
-def identify(scan: Scan, location: Location, model: nn.Module, prior: ChainPrior, compute: Compute) -> Identification:
+def reliable_parts(metrics: Mapping[str, Any]) -> frozenset[str]:
+    """What of ``ribs`` and ``sacrum`` a locating network finds well enough to number by, from its card's metrics."""
+    known = {part: metrics.get(f"held_out_dice_{part}") for part in ("ribs", "sacrum")}
+    return frozenset(part for part, dice in known.items() if dice is not None and float(dice) >= RELIABLE_DICE)
+
+
+def identify(
+    scan: Scan,
+    location: Location,
+    model: nn.Module,
+    prior: ChainPrior,
+    compute: Compute,
+    reliable: frozenset[str] = frozenset({"ribs", "sacrum"}),
+) -> Identification:
     """Name the vertebrae of a scan whose spine was located.
 
     Parameters
@@ -77,6 +94,8 @@ def identify(scan: Scan, location: Location, model: nn.Module, prior: ChainPrior
         Of the stage ``identify``.
     prior : ChainPrior
     compute : Compute
+    reliable : frozenset of str
+        Which of ``ribs`` and ``sacrum`` may decide about levels, see :func:`reliable_parts`.
 
     Notes
     -----
@@ -91,7 +110,10 @@ def identify(scan: Scan, location: Location, model: nn.Module, prior: ChainPrior
     sagittal, coronal = _heatmaps(views, model, compute)
     bodies, level_log, confidence = candidates(sagittal, coronal, views, line, grid)
     ribs = rib_evidence(location, scan.grid, bodies)
-    detections = _detections(bodies, level_log + _rib_log(ribs), confidence, location)
+    if "ribs" in reliable:
+        level_log = level_log + _rib_log(ribs)
+    top = _sacrum_top(location) if "sacrum" in reliable else None
+    detections = _detections(bodies, level_log, confidence, top)
     return Identification(decode(detections, prior), detections, ribs, views, sagittal, coronal, grid)
 
 
@@ -244,7 +266,9 @@ def _rib_log(ribs: FloatArray) -> FloatArray:
     return np.asarray(RIB_WEIGHT * mean[:, None] * np.where(last, 0.7, 1.0) * sign)
 
 
-def _detections(bodies: FloatArray, level_log: FloatArray, confidence: FloatArray, location: Location) -> Detections:
+def _detections(
+    bodies: FloatArray, level_log: FloatArray, confidence: FloatArray, top: FloatArray | None
+) -> Detections:
     """Candidates as the decoder takes them, with a point for the sacrum where one is in view."""
     likely = np.exp(level_log - level_log.max(axis=1, keepdims=True, initial=-np.inf))
     likely /= np.maximum(likely.sum(axis=1, keepdims=True), 1e-9)
@@ -252,7 +276,6 @@ def _detections(bodies: FloatArray, level_log: FloatArray, confidence: FloatArra
     scores = scores * confidence[:, None]
     # The sacrum's column of the vertebrae: clearly less than any level, yet not impossible.
     whole = np.column_stack([level_log, level_log.min(axis=1, initial=0.0)]) if len(bodies) else np.zeros((0, 27))
-    top = _sacrum_top(location)
     if top is not None and len(bodies):
         level = np.full(27, -6.0)
         level[SACRUM] = 0.0

@@ -17,7 +17,7 @@ from verse_morph.space import FloatArray
 
 SPACING_MM = 2.0
 WIDTH = 96  # samples across both views
-SIGMA_MM = 6.0  # of the heatmaps that the network learns
+SIGMA_MM = 5.0  # of the heatmaps that the network learns
 # Bands about the course of the spine, mm.
 SIDEWAYS_MM, MIDLINE_MM, LATERAL_MM = 24.0, 9.0, (12.0, 44.0)
 FRONT_MM, BACK_MM = 45.0, 25.0

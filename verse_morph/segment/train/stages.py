@@ -84,7 +84,9 @@ def _locate() -> Stage:
 
     def score(model: nn.Module, batch: Batch) -> dict[str, float]:
         target = (batch["target"] > 0.5).float()
-        dice = hard_dice(model(batch["image"]), target).mean(dim=0)
+        # Where a structure is out of view, leaving it out is no merit.
+        present = target.flatten(2).sum(dim=-1) > 0
+        dice = torch.where(present, hard_dice(model(batch["image"]), target), torch.nan).nanmean(dim=0)
         return {f"dice_{name}": float(d) for name, d in zip(("vertebrae", "ribs", "sacrum"), dice, strict=True)}
 
     return Stage("locate", UNetShape(1, 3, (16, 32, 64, 96)), samples, loss, score, batch=2, rate=2e-3)
