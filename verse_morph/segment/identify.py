@@ -30,6 +30,8 @@ MARGIN_MM = 30.0
 # A peak is a vertebra when the heatmaps of all levels together reach this, and no closer peak is higher.
 LEAST_PEAK = 0.3
 PEAK_REACH_MM = 8.0
+# Odds of a peak to be a vertebra grow e-fold with every such step above the least one.
+PEAK_STEP = 0.07
 FLOOR = 0.02  # no level is ever ruled out by heatmaps alone
 # Ribs begin this far beside and behind a body's centre, mm: sideways, backwards, up and down.
 RIB_BESIDE_MM, RIB_DEPTH_MM, RIB_HEIGHT_MM = (18.0, 62.0), (-50.0, 12.0), 14.0
@@ -162,7 +164,7 @@ def candidates(
     level_log : array (n, 26)
         Log of the product of both views' shares of each level.
     confidence : array (n,)
-        Height of the peak, 0 to 1.
+        From the height of the peak in both views, 0 to 1.
     """
     rows = grid.shape[2]
     any_level = 1 - sagittal[-1, :rows]
@@ -176,7 +178,8 @@ def candidates(
         logs.append(np.log(FLOOR + share) + np.log(FLOOR + other))
         heights.append(np.sqrt(any_level[row, column] * height))
     points = grid.to_world(np.array(bodies).reshape(-1, 3))
-    return points, np.array(logs).reshape(-1, RANKS), np.clip(np.array(heights), 0, 1)
+    confidence = 1 / (1 + np.exp(-(np.array(heights) - LEAST_PEAK) / PEAK_STEP))
+    return points, np.array(logs).reshape(-1, RANKS), confidence
 
 
 def _peaks(values: NDArray[np.float32], reach: int) -> list[tuple[int, int]]:
