@@ -147,10 +147,9 @@ def doubtful(monkeypatch, tmp_path):
         decoding.points_mm,
         dict.fromkeys(points, 30.0),
         decoding,
-        None,
-        (ScanFlag.IN_DOUBT,),
-        level_flags,
-        ("a doubt",),
+        flags=(ScanFlag.IN_DOUBT,),
+        level_flags=level_flags,
+        notes=("a doubt",),
     )
     monkeypatch.setattr("verse_morph.segment.cascade.segment", lambda *_: made)
     path = tmp_path / "solid_ct.nii.gz"
@@ -160,8 +159,8 @@ def doubtful(monkeypatch, tmp_path):
 
 def test_run_measures_what_it_segmented_and_carries_the_doubt(command_line, doubtful, tmp_path):
     out = tmp_path / "out"
-    code, text, _ = command_line("run", doubtful, "-o", out)
-    assert code == 0
+    code, text, error = command_line("run", doubtful, "-o", out)
+    assert (code, error) == (0, "")
     (folder,) = out.iterdir()
     written = set(names_below(folder))
     assert {f"{folder.name}_seg-vert_msk.nii.gz", f"{folder.name}_seg-subreg_ctd.json", "segmentation.json"} <= written
