@@ -43,6 +43,8 @@ AIR_BELOW_HU = -300.0
 BONE_ABOVE_HU = 200.0
 # Numbers beyond what the widest CT scale (metal) holds.
 LARGEST_HU = 33000.0
+# Share of held-out levels that a naming network must get right before its margin can take a numbering out of doubt.
+LEAST_LEVELS_RIGHT = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -331,9 +333,23 @@ def _located(scan: Scan, options: SegmentOptions, compute: Compute, clock: _Cloc
         reliable = reliable_parts(clock.metrics["locate"])
         identification = identify(scan, location, naming, load_prior(), compute, reliable)
     decoding = identification.decoding
+    if naming_is_weak(clock.metrics["identify"]):
+        decoding = replace(decoding, in_doubt=True)
     if not decoding.points_mm:
         raise InputError(f"no vertebra found in {scan.name}, although a spine seems to be in it; give --centroids")
     return _Named(decoding.points_mm, decoding, location, identification)
+
+
+def naming_is_weak(metrics: Mapping[str, Any]) -> bool:
+    """Whether a naming network was wrong too often on held-out scans for any of its numberings to be beyond doubt.
+
+    Parameters
+    ----------
+    metrics : Mapping
+        Of its card; what is not in it is not held against it.
+    """
+    rates = [float(value) for name, value in metrics.items() if name.startswith("held_out_level_right")]
+    return bool(rates) and min(rates) < LEAST_LEVELS_RIGHT
 
 
 def _inside(points_mm: Mapping[Level, FloatArray], scan: Scan) -> dict[Level, FloatArray]:
