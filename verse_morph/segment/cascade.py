@@ -45,6 +45,7 @@ BONE_ABOVE_HU = 200.0
 LARGEST_HU = 33000.0
 # Share of held-out levels that a naming network must get right before its margin can take a numbering out of doubt.
 LEAST_LEVELS_RIGHT = 0.8
+MEANINGLESS = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -462,7 +463,9 @@ def _notes(named: _Named, merged: Merged, flags: tuple[ScanFlag, ...]) -> Iterat
 
 def doubt_sentence(decoding: Decoding) -> str:
     """How sure the numbering is and what else it could be, in one sentence."""
-    sure = "" if decoding.posterior is None else f" ({100 * decoding.posterior:.0f} % sure)"
+    # A high margin in doubt comes from a network that is wrong too often for it to mean anything.
+    posterior = decoding.posterior if decoding.posterior is not None and decoding.posterior < MEANINGLESS else None
+    sure = "" if posterior is None else f" ({100 * posterior:.0f} % sure)"
     found, other = _span(decoding.points_mm), _span(decoding.runner_up)
     rival = f"; the next best reading is {other}" if other else ""
     return f"the numbering is in doubt: {found}{sure}{rival}; look at the picture, correct with --centroids"
