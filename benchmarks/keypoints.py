@@ -94,6 +94,7 @@ def report(scored: list[Scored]) -> None:
         "VerSe scans": lambda s: s.truth.source.startswith("verse"),
         "COLONOG scans": lambda s: s.truth.source.startswith("COLONOG"),
         "Pancreas-CT scans": lambda s: s.truth.source.startswith("Pancreas"),
+        "VerSe and COLONOG scans": lambda s: not s.truth.source.startswith("Pancreas"),
         "without C7 and T1": lambda s: not COLUMN_TOP & set(s.truth.levels),
         "without L5": lambda s: Level.L5 not in s.truth.levels,
         "with neither": lambda s: not (COLUMN_TOP | {Level.L5}) & set(s.truth.levels),

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from verse_morph.cli.console import Report, number, output, progress, table
+from verse_morph.errors import InputError
 
 if TYPE_CHECKING:
     from verse_morph.segment.train.loop import Data, TrainSettings
+    from verse_morph.segment.train.sources import Split
     from verse_morph.segment.train.stages import Stage
     from verse_morph.segment.weights import Card
 
@@ -105,6 +107,7 @@ def _data(job: TrainJob, stage: Stage, report: Report) -> Data:
     sources = load_sources(job.data, cache, report)
     held_out = load_sources(job.validate, cache, report) if job.validate else ()
     split = hold_out(sources, held_out)
+    _check_levels(stage, split)
     samples = []
     for part, seed in ((split.train, job.seed), (split.held_out, VALIDATION_SEED)):
         scans = cache / f"scans-{fingerprint(part)}"
@@ -112,6 +115,21 @@ def _data(job: TrainJob, stage: Stage, report: Report) -> Data:
         samples.append(stage.samples(part, seed, scans))
     licence = LICENCE_OF_PHANTOMS if split.only_phantoms else LICENCE_OF_MASKS
     return Data(samples[0], samples[1], split.words(), licence)
+
+
+def _check_levels(stage: Stage, split: Split) -> None:
+    """Refuse sources that show too little of the spine, before anything is made of them."""
+    from verse_morph.segment.train.spine_samples import FEWEST_LEVELS
+
+    if stage.name == "outline":
+        return
+    for part, option in ((split.train, "--data"), (split.held_out, "--validate")):
+        most = max(len(source.centres) for source in part)
+        if most < FEWEST_LEVELS:
+            raise InputError(
+                f"{stage.name} needs sources with {FEWEST_LEVELS} vertebrae or more; of those in {option} none has "
+                f"more than {most}: add longer ones, or phantoms:N"
+            )
 
 
 # --- ended from outside -------------------------------------------------------------------------------------------

@@ -40,6 +40,8 @@ RIB_SLOPE = 2.0
 RIB_WEIGHT = 1.5
 RIB_VIEW = 0.85  # share of the region that must lie in the scan
 SACRUM_CM3 = 6.0
+# Without pedicles and region scores a point needs more than 0.77 to join the row at all.
+SACRUM_CONFIDENCE = 0.9
 # Ribs and sacrum count only where the locating network found them on held-out scans at least this well (Dice).
 RELIABLE_DICE = 0.5
 
@@ -283,7 +285,7 @@ def _detections(
         level = np.full(27, -6.0)
         level[SACRUM] = 0.0
         bodies, whole = np.vstack([bodies, top]), np.vstack([whole, level])
-        scores, confidence = np.vstack([scores, np.full(3, 0.05)]), np.append(confidence, 0.7)
+        scores, confidence = np.vstack([scores, np.full(3, 0.05)]), np.append(confidence, SACRUM_CONFIDENCE)
     return Detections(bodies, scores, level_log=whole, confidence=confidence)
 
 

@@ -238,6 +238,12 @@ def test_four_phantoms_are_too_few(call):
     assert "nothing is left to learn from" in err
 
 
+def test_short_spines_cannot_teach_levels(small, command_line, tmp_path):
+    code, _, err = command_line("train", "identify", "--data", "phantoms:6", "-o", tmp_path / "run", "--device", "cpu")
+    assert code == 2
+    assert "identify needs sources with 6 vertebrae or more; of those in --data none has more than 1" in err
+
+
 def test_a_run_is_not_begun_over_another(call):
     assert call("--steps", 1)[0] == 0
     code, out, err = call("--steps", 1)

@@ -13,8 +13,10 @@ from verse_morph.errors import InputError
 from verse_morph.segment.intensity import AIR_HU, to_input
 from verse_morph.segment.patches import BEHIND_MM
 from verse_morph.segment.train import sources as module
+from verse_morph.segment.train import spine_samples
 from verse_morph.segment.train.outline_samples import PATCH, OutlineOptions, OutlineSamples
 from verse_morph.segment.train.sources import Source, fingerprint, hold_out, load_sources
+from verse_morph.segment.train.spine_samples import IdentifySamples, LocateSamples, ScanPool
 
 from .conftest import BODIES_MM
 
@@ -91,7 +93,7 @@ def test_phantoms_share_their_weight(monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_a_phantom_has_a_centre_inside_every_vertebra(tmp_path):
     (found,) = load_sources(["phantoms:1"], tmp_path)
-    assert len(found.centres) > 20
+    assert sorted(found.centres) == list(range(10, 25))  # T3 to L5
     for value, centre in found.centres.items():
         if VERSE.levels[value] is not Level.C1:  # the middle of a ring is empty
             assert found.labels[tuple(np.rint(centre).astype(int))] == value
@@ -211,6 +213,16 @@ def test_a_real_pair_is_deformed_as_one(pair):
     bone, rest = sample["image"][0][sample["target"][0] > 0], sample["image"][0][sample["target"][0] == 0]
     assert np.median(bone) > float(to_input(np.array(150.0)))
     assert np.percentile(rest, 25) < float(to_input(np.array(AIR_HU))) + 0.3
+
+
+@pytest.mark.parametrize("kind", [LocateSamples, IdentifySamples])
+def test_samples_of_whole_scans_travel_to_workers(blocks, kind, monkeypatch):
+    monkeypatch.setattr(spine_samples, "FEWEST_LEVELS", 3)
+    samples = kind(ScanPool([blocks], 5, 2), 5)
+    travelled = pickle.loads(pickle.dumps(samples))
+    here, there = samples(0), travelled(0)
+    assert here.keys() == there.keys()
+    assert all(np.array_equal(here[name], there[name]) for name in here)
 
 
 # --- worker processes ---------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ folder is given, in memory otherwise. Number n of a seed is always the same scan
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from verse_morph.phantom.paint import PatchOptions, paint_points
 from verse_morph.phantom.presets import draw_scanner
 from verse_morph.phantom.warp import DeformationRange
 from verse_morph.segment.intensity import AIR_HU, to_input
+from verse_morph.segment.train.kept import Kept
 from verse_morph.segment.train.sources import Source
 from verse_morph.segment.views import CHANNELS, SIGMA_MM, SPACING_MM, WIDTH, course, project
 from verse_morph.space import FloatArray, Grid
@@ -77,7 +77,7 @@ class ScanPool:
         weights = np.array([s.weight for s in self.sources])
         self.share = weights / weights.sum()
         self.seed, self.size, self.cache = seed, size, cache
-        self._kept = functools.lru_cache(maxsize=8 if cache else size)(self._get)
+        self._kept = Kept(self._get, 8 if cache else size)
 
     def __call__(self, number: int) -> PaintedScan:
         """The scan of a number; numbers beyond the size begin again."""
