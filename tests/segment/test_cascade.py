@@ -11,7 +11,7 @@ import pytest
 import verse_morph as vm
 from verse_morph.anatomy import Level
 from verse_morph.errors import InputError, VerseMorphError, WeightsMissing
-from verse_morph.segment.cascade import SegmentOptions, naming_is_weak, require_ct, scan_flags, segment
+from verse_morph.segment.cascade import SegmentOptions, require_ct, scan_flags, segment
 from verse_morph.segment.decode import Decoding, DecodingFlag
 from verse_morph.segment.flags import MaskFlag, ScanFlag
 from verse_morph.segment.missed import missed_points
@@ -250,9 +250,3 @@ def test_the_same_bits_twice(scan, networks):
     first, second = (segment(scan, options) for _ in range(2))
     assert np.array_equal(first.labels.labels, second.labels.labels)
     assert "deterministic" in first.compute
-
-
-@pytest.mark.parametrize(("rates", "weak"), [((0.95, 0.9), False), ((0.95, 0.3), True), ((), False)])
-def test_a_naming_network_that_is_often_wrong_leaves_every_numbering_in_doubt(rates, weak):
-    metrics = {f"held_out_level_right_{view}": rate for view, rate in zip(("sagittal", "coronal"), rates, strict=False)}
-    assert naming_is_weak({**metrics, "held_out_loss": 0.1}) is weak

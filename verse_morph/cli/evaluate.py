@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from verse_morph.cli.console import Report, number, output, print_notes, progress, table
+from verse_morph.cli.job import Job
 from verse_morph.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ MOST_SCANS_SHOWN = 40
 
 
 @dataclass(frozen=True)
-class EvaluateJob:
+class EvaluateJob(Job):
     """What `evaluate` was asked for; see the options of the command."""
 
     predicted: Path
@@ -44,10 +45,6 @@ class EvaluateJob:
         """The files and folders that are read."""
         given = (self.predicted, self.true, self.predicted_centroids, self.true_centroids, self.participants)
         return [path for path in given if path is not None]
-
-    def parameters(self) -> dict[str, Any]:
-        """Every setting, as plain values."""
-        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +83,7 @@ def _check(job: EvaluateJob) -> tuple[Rules, Path | None]:
     """The rules, and where to write, without ending; what can be refused before work begins is refused here."""
     from verse_morph.evaluate import Rules
 
-    for path in job.inputs():
-        if not path.exists():
-            raise InputError(f"no such file or folder: {path}")
+    job.require_inputs()
     if bool(job.by) != (job.participants is not None):
         raise InputError("--participants TABLE and --by COLUMN belong together; give both or neither")
     try:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from verse_morph.cli.console import Report, number, output, print_notes, progress, table
-from verse_morph.errors import InputError
-from verse_morph.spine import Spine
+from verse_morph.cli.job import Job
+from verse_morph.spine import Flag, Spine
 from verse_morph.tables import Status
 from verse_morph.volume import LabelMap, Scan
 
@@ -29,7 +28,7 @@ RESEARCH_ONLY = "research use, not diagnosis; height loss alone is not a fractur
 
 
 @dataclass(frozen=True)
-class MeasureJob:
+class MeasureJob(Job):
     """What `measure` was asked for; see the options of the command."""
 
     mask: Path
@@ -45,10 +44,6 @@ class MeasureJob:
     def inputs(self) -> list[Path]:
         """The files and folders that are read."""
         return [path for path in (self.mask, self.ct, self.centroids) if path is not None]
-
-    def parameters(self) -> dict[str, Any]:
-        """Every setting, as plain values."""
-        return {key: str(value) if isinstance(value, os.PathLike) else value for key, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +70,7 @@ def run_measure(job: MeasureJob) -> None:
     from verse_morph.io.results import results_folder
 
     started = datetime.now(UTC)
-    for path in job.inputs():
-        if not path.exists():
-            raise InputError(f"no such file or folder: {path}")
+    job.require_inputs()
     with progress() as report:
         report("reading the mask", 0, 1)
         labels = read_labels(job.mask, job.scheme)
@@ -86,7 +79,7 @@ def run_measure(job: MeasureJob) -> None:
             results = _measure(job, labels, report)
             report("writing", 0, 1)
             write_results(results, folder, job.meshes, job.figures)
-            _write_provenance(job, folder, started, job.inputs())
+            write_provenance(job, folder, started, job.inputs())
     show_results(results, job.output / labels.name)
 
 
@@ -106,7 +99,7 @@ def run_demo(parent: Path) -> None:
             report("writing", 0, 1)
             write_table(truth, folder / "truth.csv")
             write_results(results, folder, figures=True)
-            _write_provenance(job, folder, started, inputs=[])
+            write_provenance(job, folder, started, inputs=[])
     console = show_results(results, parent / labels.name)
     _print_truth(console, results.table, truth)
 
@@ -123,8 +116,8 @@ def _measure(job: MeasureJob, labels: LabelMap, report: Report) -> Results:
     return replace(results, centroid_distance_mm=_distances(results.table, points), notes=notes)
 
 
-def build_results(labels: LabelMap, scan: Scan | None, report: Report) -> Results:
-    """Spine and table of one mask.
+def build_results(labels: LabelMap, scan: Scan | None, report: Report, flags: frozenset[Flag] = frozenset()) -> Results:
+    """Spine and table of one mask; ``flags`` are known beforehand and hold for every vertebra.
 
     Raises
     ------
@@ -135,6 +128,8 @@ def build_results(labels: LabelMap, scan: Scan | None, report: Report) -> Result
     from verse_morph.shape import build_spine
 
     spine = build_spine(labels, scan, report)
+    if flags:
+        spine = replace(spine, vertebrae=tuple(replace(v, flags=v.flags | flags) for v in spine))
     report("measuring", 0, 1)
     notes = (*labels.notes, *(scan.notes if scan is not None else ()), *spine.notes)
     return Results(labels, scan, spine, measure(spine), {}, notes)
@@ -169,7 +164,8 @@ def write_results(results: Results, folder: Path, meshes: bool = True, figures: 
         _write_figures(results, folder / "figures")
 
 
-def _write_provenance(job: MeasureJob, folder: Path, started: datetime, inputs: list[Path]) -> None:
+def write_provenance(job: Job, folder: Path, started: datetime, inputs: list[Path]) -> None:
+    """The last file of a run, which marks it as finished."""
     from verse_morph.io.results import MARK, write_json
     from verse_morph.provenance import as_dict, provenance
 
@@ -179,7 +175,7 @@ def _write_provenance(job: MeasureJob, folder: Path, started: datetime, inputs: 
 def _write_figures(results: Results, folder: Path) -> None:
     from verse_morph.plot.overlay import figure_sheet
 
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     figure_sheet(results.spine, results.labels, results.scan).savefig(folder / "overlay.png", dpi=150)
 
 

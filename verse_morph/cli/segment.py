@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from verse_morph.cli.console import Report, number, output, print_notes, progress, table
-from verse_morph.cli.run import RESEARCH_ONLY, Results, build_results, show_results, write_results
-from verse_morph.errors import InputError
+from verse_morph.cli.job import Job
+from verse_morph.cli.run import RESEARCH_ONLY, build_results, show_results, write_provenance, write_results
+from verse_morph.spine import Flag
 from verse_morph.volume import Scan
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SegmentJob:
+class SegmentJob(Job):
     """What `segment` or `run` was asked for; see the options of the commands."""
 
     ct: Path
@@ -41,10 +41,6 @@ class SegmentJob:
         """The files and folders that are read."""
         return [path for path in (self.ct, self.centroids) if path is not None]
 
-    def parameters(self) -> dict[str, Any]:
-        """Every setting, as plain values."""
-        return {key: str(value) if isinstance(value, os.PathLike) else value for key, value in asdict(self).items()}
-
 
 def run_segment(job: SegmentJob) -> None:
     """Read, segment, measure where asked, write and print one scan.
@@ -58,9 +54,7 @@ def run_segment(job: SegmentJob) -> None:
     from verse_morph.io.results import results_folder
 
     started = datetime.now(UTC)
-    for path in job.inputs():
-        if not path.exists():
-            raise InputError(f"no such file or folder: {path}")
+    job.require_inputs()
     results = None
     with progress() as report:
         report("reading the CT", 0, 1)
@@ -68,13 +62,15 @@ def run_segment(job: SegmentJob) -> None:
         with results_folder(job.output, scan.name, job.overwrite) as folder:
             made, notes = _segment(job, scan, report)
             if job.measure:
-                results = _measured(made, scan, report)
+                # The doubt about the numbering goes into every row.
+                flags = frozenset({Flag.NUMBERING_IN_DOUBT} if made.in_doubt else ())
+                results = build_results(made.labels, scan, report, flags)
             report("writing", 0, 1)
             record = _record(made, notes)
             _write(made, record, folder)
             if results is not None:
                 write_results(results, folder, figures=True)
-            _write_provenance(job, folder, started)
+            write_provenance(job, folder, started, job.inputs())
     console = _show(record)
     if results is None:
         console.print(RESEARCH_ONLY)
@@ -102,20 +98,6 @@ def _segment(job: SegmentJob, scan: Scan, report: Report) -> tuple[Segmentation,
     return made, (*scan.notes, *(() if points is None else points.notes), *made.notes)
 
 
-def _measured(made: Segmentation, scan: Scan, report: Report) -> Results:
-    """Measurements of the new mask; the doubt about its numbering goes into every row's flags."""
-    results = build_results(made.labels, scan, report)
-    if not made.in_doubt:
-        return results
-    from verse_morph.measure import measure
-    from verse_morph.spine import Flag
-
-    raised = frozenset({Flag.NUMBERING_IN_DOUBT})
-    vertebrae = tuple(replace(v, flags=v.flags | raised) for v in results.spine)
-    spine = replace(results.spine, vertebrae=vertebrae)
-    return replace(results, spine=spine, table=measure(spine))
-
-
 def _write(made: Segmentation, record: Mapping[str, Any], folder: Path) -> None:
     from verse_morph.io import write_centroids, write_labels
     from verse_morph.io.results import write_json
@@ -124,13 +106,11 @@ def _write(made: Segmentation, record: Mapping[str, Any], folder: Path) -> None:
     write_labels(labels, folder / f"{name}_seg-vert_msk.nii.gz")
     write_centroids(made.points_mm, folder / f"{name}_seg-subreg_ctd.json", labels.grid)
     write_json(record, folder / "segmentation.json")
+    if made.identification is not None:
+        from verse_morph.plot.cascade import stages_figure
 
-
-def _write_provenance(job: SegmentJob, folder: Path, started: datetime) -> None:
-    from verse_morph.io.results import MARK, write_json
-    from verse_morph.provenance import as_dict, provenance
-
-    write_json(as_dict(provenance(job.inputs(), job.parameters(), started)), folder / MARK)
+        (folder / "figures").mkdir()
+        stages_figure(made).savefig(folder / "figures" / "numbering.png", dpi=110)
 
 
 def _record(made: Segmentation, notes: Iterable[str]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from verse_morph.anatomy import Level
 from verse_morph.errors import NotMeasurable
 
 if TYPE_CHECKING:
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from verse_morph.segment.cascade import Segmentation
+    from verse_morph.segment.decode import Decoding
     from verse_morph.segment.identify import Identification
 
 BACKGROUND = "#101014"
@@ -59,8 +59,8 @@ def stages_figure(found: Segmentation) -> Figure:
             _heat(axes, 1 - heat[-1, :rows])
         axes.set_title(title, color="white", fontsize=9)
         axes.set_axis_off()
-    _names(panels[0], found, seen, axis=1)
-    _names(panels[3], found, seen, axis=0)
+    _names(panels[0], seen.decoding, seen, axis=1)
+    _names(panels[3], seen.decoding, seen, axis=0)
     return figure
 
 
@@ -69,13 +69,22 @@ def _heat(axes: Axes, values: np.ndarray) -> None:
     axes.imshow(shown, origin="lower", cmap="inferno", vmin=0, vmax=1, alpha=0.7)
 
 
-def _names(axes: Axes, found: Segmentation, seen: Identification, axis: int) -> None:
+def _names(axes: Axes, decoding: Decoding, seen: Identification, axis: int) -> None:
     """Levels at their points; in red beside them what the runner-up would call them."""
-    rival = {} if found.decoding is None else {tuple(p): level for level, p in found.decoding.runner_up.items()}
-    for level, point in found.points_mm.items():
+    # Both numberings name the same points, before any of them is moved for outlining.
+    rival = {tuple(point): level for level, point in decoding.runner_up.items()}
+    for level, point in decoding.points_mm.items():
         index = seen.grid.to_index(point) - seen.views.first
         axes.plot(index[axis], index[2], ".", color=SURE, markersize=4)
-        axes.text(index[axis] + 3, index[2], str(level), color=SURE, fontsize=7, va="center")
+        _word(axes, index[axis] + 3, index[2], str(level), SURE)
         other = rival.get(tuple(point))
-        if found.in_doubt and isinstance(other, Level) and other is not level:
-            axes.text(index[axis] - 3, index[2], f"{other}?", color=OTHER, fontsize=7, va="center", ha="right")
+        if decoding.in_doubt and other is not None and other is not level:
+            _word(axes, index[axis] - 3, index[2], f"{other}?", OTHER)
+
+
+def _word(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
+    from matplotlib.patheffects import withStroke
+
+    side = "left" if colour == SURE else "right"
+    outline = [withStroke(linewidth=1.5, foreground="black")]
+    axes.text(x, y, text, color=colour, fontsize=8, va="center", ha=side, path_effects=outline)

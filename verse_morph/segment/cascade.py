@@ -43,8 +43,6 @@ AIR_BELOW_HU = -300.0
 BONE_ABOVE_HU = 200.0
 # Numbers beyond what the widest CT scale (metal) holds.
 LARGEST_HU = 33000.0
-# Share of held-out levels that a naming network must get right before its margin can take a numbering out of doubt.
-LEAST_LEVELS_RIGHT = 0.8
 MEANINGLESS = 0.95
 
 
@@ -331,26 +329,12 @@ def _located(scan: Scan, options: SegmentOptions, compute: Compute, clock: _Cloc
     if not location.found:
         raise InputError(f"no spine found in {scan.name}: {location.reason}")
     with clock.stage("identify", "naming the vertebrae"):
-        reliable = reliable_parts(clock.metrics["locate"])
+        reliable = reliable_parts(clock.metrics["locate"], clock.metrics["identify"])
         identification = identify(scan, location, naming, load_prior(), compute, reliable)
     decoding = identification.decoding
-    if naming_is_weak(clock.metrics["identify"]):
-        decoding = replace(decoding, in_doubt=True)
     if not decoding.points_mm:
         raise InputError(f"no vertebra found in {scan.name}, although a spine seems to be in it; give --centroids")
     return _Named(decoding.points_mm, decoding, location, identification)
-
-
-def naming_is_weak(metrics: Mapping[str, Any]) -> bool:
-    """Whether a naming network was wrong too often on held-out scans for any of its numberings to be beyond doubt.
-
-    Parameters
-    ----------
-    metrics : Mapping
-        Of its card; what is not in it is not held against it.
-    """
-    rates = [float(value) for name, value in metrics.items() if name.startswith("held_out_level_right")]
-    return bool(rates) and min(rates) < LEAST_LEVELS_RIGHT
 
 
 def _inside(points_mm: Mapping[Level, FloatArray], scan: Scan) -> dict[Level, FloatArray]:
@@ -468,7 +452,8 @@ def doubt_sentence(decoding: Decoding) -> str:
     sure = "" if posterior is None else f" ({100 * posterior:.0f} % sure)"
     found, other = _span(decoding.points_mm), _span(decoding.runner_up)
     rival = f"; the next best reading is {other}" if other else ""
-    return f"the numbering is in doubt: {found}{sure}{rival}; look at the picture, correct with --centroids"
+    todo = "look at figures/numbering.png (written by verse-morph segment), correct with --centroids"
+    return f"the numbering is in doubt: {found}{sure}{rival}; {todo}"
 
 
 def _span(points_mm: Mapping[Level, FloatArray]) -> str:

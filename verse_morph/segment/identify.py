@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import nn
 from verse_morph.anatomy import Level
 from verse_morph.segment.chain_prior import ChainPrior
 from verse_morph.segment.compute import Compute, running
-from verse_morph.segment.decode import Decoding, decode
+from verse_morph.segment.decode import Decoding, DecodingFlag, decode
 from verse_morph.segment.detections import Detections
 from verse_morph.segment.locate import Location
 from verse_morph.segment.networks import side_multiple
@@ -44,6 +44,9 @@ SACRUM_CM3 = 6.0
 SACRUM_CONFIDENCE = 0.9
 # Ribs and sacrum count only where the locating network found them on held-out scans at least this well (Dice).
 RELIABLE_DICE = 0.5
+# Share of held-out levels that a naming network must get right before its margin can take a numbering out of doubt.
+LEAST_LEVELS_RIGHT = 0.8
+PARTS = frozenset({"ribs", "sacrum", "levels"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +76,24 @@ class Identification:
     grid: Grid
 
 
-def reliable_parts(metrics: Mapping[str, Any]) -> frozenset[str]:
-    """What of ``ribs`` and ``sacrum`` a locating network finds well enough to number by, from its card's metrics."""
-    known = {part: metrics.get(f"held_out_dice_{part}") for part in ("ribs", "sacrum")}
-    return frozenset(part for part, dice in known.items() if dice is not None and float(dice) >= RELIABLE_DICE)
+def reliable_parts(locating: Mapping[str, Any], naming: Mapping[str, Any]) -> frozenset[str]:
+    """What may decide about a numbering, from the metrics of the two networks' cards.
+
+    Parameters
+    ----------
+    locating, naming : Mapping
+
+    Returns
+    -------
+    frozenset of str
+        ``ribs`` and ``sacrum`` where the locating network is known to find them; ``levels`` unless the naming network
+        is known to be wrong too often for any of its numberings to be beyond doubt.
+    """
+    dice = {part: locating.get(f"held_out_dice_{part}") for part in ("ribs", "sacrum")}
+    found = {part for part, value in dice.items() if value is not None and float(value) >= RELIABLE_DICE}
+    rates = [float(value) for name, value in naming.items() if name.startswith("held_out_level_right")]
+    weak = bool(rates) and min(rates) < LEAST_LEVELS_RIGHT
+    return frozenset(found if weak else found | {"levels"})
 
 
 def identify(
@@ -85,7 +102,7 @@ def identify(
     model: nn.Module,
     prior: ChainPrior,
     compute: Compute,
-    reliable: frozenset[str] = frozenset({"ribs", "sacrum"}),
+    reliable: frozenset[str] = PARTS,
 ) -> Identification:
     """Name the vertebrae of a scan whose spine was located.
 
@@ -99,7 +116,7 @@ def identify(
     prior : ChainPrior
     compute : Compute
     reliable : frozenset of str
-        Which of ``ribs`` and ``sacrum`` may decide about levels, see :func:`reliable_parts`.
+        What may decide, see :func:`reliable_parts`; without ``levels`` every numbering is in doubt.
 
     Notes
     -----
@@ -118,7 +135,10 @@ def identify(
         level_log = level_log + _rib_log(ribs)
     top = _sacrum_top(location) if "sacrum" in reliable else None
     detections = _detections(bodies, level_log, confidence, top)
-    return Identification(decode(detections, prior), detections, ribs, views, sagittal, coronal, grid)
+    decoding = decode(detections, prior)
+    if "levels" not in reliable and not decoding.in_doubt:
+        decoding = replace(decoding, in_doubt=True, flags=(*decoding.flags, DecodingFlag.IN_DOUBT))
+    return Identification(decoding, detections, ribs, views, sagittal, coronal, grid)
 
 
 def _grid(scan: Scan, location: Location) -> Grid:
@@ -145,6 +165,7 @@ def _line(location: Location, grid: Grid) -> FloatArray:
 
 
 def _heatmaps(views: Views, model: nn.Module, compute: Compute) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    model = model.to(compute.device)
     with torch.no_grad(), running(compute):
         inputs = [torch.from_numpy(view)[None].to(compute.device) for view in (views.sagittal, views.coronal)]
         answers = [torch.softmax(logits.float(), dim=1)[0].cpu().numpy() for logits in model(*inputs)]

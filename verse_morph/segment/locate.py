@@ -101,6 +101,7 @@ def _probabilities(
     out = np.zeros((len(CHANNELS), *grid.shape), dtype=np.float32)
     overlap = 32
     starts = list(range(0, max(grid.shape[2] - overlap, 1), BLOCK - overlap))
+    model = model.to(compute.device)
     with torch.no_grad(), running(compute):
         for start in starts:
             stop = min(start + BLOCK, grid.shape[2])
