@@ -73,6 +73,11 @@ class Grid:
         inverse = np.linalg.inv(self.affine)
         return np.asarray(world_mm, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
 
+    def contains(self, world_mm: ArrayLike) -> NDArray[np.bool_]:
+        """Whether RAS points (..., 3) lie within the outer faces of the voxels, array (...)."""
+        index = self.to_index(world_mm)
+        return np.asarray(((index >= -0.5) & (index <= np.array(self.shape) - 0.5)).all(axis=-1))
+
     def crop(self, box: Sequence[slice]) -> Grid:
         """The grid of ``array[box]``; slices need explicit non-negative starts and stops."""
         start = np.array([s.start for s in box], dtype=float)

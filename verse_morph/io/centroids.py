@@ -217,6 +217,5 @@ def _labelled(entries: Sequence[Mapping[str, Any]], file: Path, notes: list[str]
 
 
 def _outside(points: Mapping[Level, FloatArray], grid: Grid) -> list[str]:
-    limits = np.array(grid.shape) - 0.5
-    out = [str(lv) for lv, p in points.items() if (grid.to_index(p) < -0.5).any() or (grid.to_index(p) > limits).any()]
+    out = [str(level) for level, point in points.items() if not grid.contains(point)]
     return [f"centroids of {', '.join(out)} lie outside the image; is the convention right?"] if out else []

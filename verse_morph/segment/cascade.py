@@ -350,10 +350,8 @@ def _inside(points_mm: Mapping[Level, FloatArray], scan: Scan) -> dict[Level, Fl
     }
     if not points:
         raise InputError("the given centroids hold no vertebra; leave them out to have the vertebrae found")
-    shape = np.array(scan.grid.shape)
     for level, point in points.items():
-        index = scan.grid.to_index(point)
-        if (index < -0.5).any() or (index > shape - 0.5).any():
+        if not scan.grid.contains(point):
             where = ", ".join(f"{v:.0f}" for v in point)
             raise InputError(f"the centroid of {level} at ({where}) mm lies outside the scan; do both belong together?")
     return points

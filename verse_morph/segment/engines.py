@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 from verse_morph.anatomy import VERSE, LabelScheme, Level
 from verse_morph.errors import InputError
 from verse_morph.io.schemes import TOTALSEGMENTATOR
+from verse_morph.segment.thickest import thickest_part
 from verse_morph.space import FloatArray
 from verse_morph.volume import LabelMap, Scan
 
-# The body is the thickest part of a vertebra: what lies at least this part of the largest depth deep.
-DEEP = 0.6
 MISSING = (
     "the engine totalsegmentator needs a package of that name, which is not part of verse_morph; install it with "
     "`pip install TotalSegmentator`, mind its licence, or use --engine verse_morph"
@@ -95,7 +94,6 @@ def measured_bodies(labels: LabelMap) -> tuple[dict[Level, FloatArray], dict[Lev
         Middle of the thickest part, which is the body; world RAS mm, head to foot.
     volumes_cm3 : dict of Level to float
     """
-    import edt
     from scipy.ndimage import find_objects
 
     boxes = {value: box[::-1] for value, box in enumerate(find_objects(labels.labels.T), start=1) if box is not None}
@@ -103,8 +101,7 @@ def measured_bodies(labels: LabelMap) -> tuple[dict[Level, FloatArray], dict[Lev
     points, volumes = {}, {}
     for level, value in found:
         mask = np.ascontiguousarray(labels.labels[boxes[value]] == value)
-        depth = edt.edt(mask, anisotropy=tuple(labels.grid.spacing_mm), black_border=False)
-        deep = np.argwhere(depth >= DEEP * depth.max())
-        points[level] = labels.grid.crop(boxes[value]).to_world(np.median(deep, axis=0))
+        middle, _ = thickest_part(mask, labels.grid.spacing_mm)
+        points[level] = labels.grid.crop(boxes[value]).to_world(middle)
         volumes[level] = float(mask.sum()) * labels.grid.voxel_volume_mm3 / 1000
     return points, volumes

@@ -18,7 +18,7 @@ from verse_morph.segment.decode import Decoding, DecodingFlag, decode
 from verse_morph.segment.detections import Detections
 from verse_morph.segment.locate import Location
 from verse_morph.segment.networks import side_multiple
-from verse_morph.segment.resample import reduced, sample, world_box
+from verse_morph.segment.resample import nearest, reduced, sample, world_box
 from verse_morph.segment.views import SPACING_MM, WIDTH, Views, project
 from verse_morph.space import FloatArray, Grid
 from verse_morph.volume import Scan
@@ -261,23 +261,10 @@ def rib_evidence(location: Location, scan_grid: Grid, bodies_mm: FloatArray) -> 
     for n, body in enumerate(bodies_mm):
         for side, sign in enumerate((-1.0, 1.0)):
             places = body + offsets * [sign, 1.0, 1.0]
-            seen = _inside(scan_grid, places)
+            seen = scan_grid.contains(places)
             if seen.mean() >= RIB_VIEW:
-                volume = float(_values(location.ribs, location.grid, places[seen]).sum()) * cell
+                volume = float(nearest(location.ribs, location.grid, places[seen]).sum()) * cell
                 out[n, side] = np.clip(RIB_SLOPE * np.log((volume + 0.02) / RIB_HALF_CM3), -4, 4)
-    return out
-
-
-def _inside(grid: Grid, points_mm: FloatArray) -> NDArray[np.bool_]:
-    index = grid.to_index(points_mm)
-    return np.asarray(((index >= -0.5) & (index <= np.array(grid.shape) - 0.5)).all(axis=-1))
-
-
-def _values(volume: NDArray[np.float32], grid: Grid, points_mm: FloatArray) -> FloatArray:
-    index = np.rint(grid.to_index(points_mm)).astype(int)
-    good = ((index >= 0) & (index < grid.shape)).all(axis=-1)
-    out = np.zeros(len(index))
-    out[good] = volume[tuple(index[good].T)]
     return out
 
 

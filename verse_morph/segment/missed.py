@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from verse_morph.anatomy import Level, missing_between
 from verse_morph.segment.outline import HALF, Outlined
+from verse_morph.segment.resample import nearest
 from verse_morph.space import FloatArray, Grid
 
 # Probability of spine that the locating network must give where a vertebra is proposed beyond an end.
@@ -56,7 +57,7 @@ def missed_points(
     for end, inner, level in ((levels[0], levels[1], _above(levels[0])), (levels[-1], levels[-2], _below(levels[-1]))):
         last = points_mm[end] - points_mm[inner]
         point = points_mm[end] + last * min(1.0, 1.3 * usual / max(float(np.linalg.norm(last)), 1e-6))
-        if level is not None and _value_at(spine, grid, point) >= SPINE:
+        if level is not None and nearest(spine, grid, point[None])[0] >= SPINE:
             proposed[level] = point
     return proposed
 
@@ -91,19 +92,10 @@ def _below(level: Level) -> Level | None:
     return order[order.index(level) + 1] if level in order else Level.L1
 
 
-def _value_at(values: NDArray[np.float32], grid: Grid, point_mm: FloatArray) -> float:
-    index = np.rint(grid.to_index(point_mm)).astype(int)
-    if (index < 0).any() or (index >= grid.shape).any():
-        return 0.0
-    return float(values[tuple(index)])
-
-
 def _shared(first: Outlined, second: Outlined) -> float:
     """Part of the first that is also inside the second."""
     inside = np.argwhere(first.probability >= HALF)
     if not len(inside):
         return 0.0
-    index = np.rint(second.grid.to_index(first.grid.to_world(inside))).astype(int)
-    within = ((index >= 0) & (index < second.grid.shape)).all(axis=1)
-    claimed = second.probability[tuple(index[within].T)] >= HALF
+    claimed = nearest(second.probability, second.grid, first.grid.to_world(inside)) >= HALF
     return float(claimed.sum()) / len(inside)

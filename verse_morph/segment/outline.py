@@ -15,6 +15,7 @@ from verse_morph.segment.compute import Compute, running
 from verse_morph.segment.intensity import to_input
 from verse_morph.segment.patches import SPACING_MM, heatmap, patch_grid
 from verse_morph.segment.resample import Reduced, reduced, sample
+from verse_morph.segment.thickest import thickest_part
 from verse_morph.segment.weights import to_device
 from verse_morph.space import FloatArray, Grid, frozen
 from verse_morph.volume import Scan
@@ -25,8 +26,6 @@ Report = Callable[[str, int, int], None]
 HALF = 128
 # A body this far from its point was outlined off the patch's middle: outline it again from its own middle.
 FAR_MM = 6.0
-# The body is the thickest part of a vertebra: what lies at least this part of the largest depth deep.
-DEEP = 0.6
 SMALLEST_VOXELS = 500
 
 
@@ -131,15 +130,11 @@ def core(outlined: Outlined) -> Core | None:
     -----
     C1 has no body: its thickest part is one of its lateral masses.
     """
-    import edt
-
     inside = outlined.probability >= HALF
     if inside.sum() < SMALLEST_VOXELS:
         return None
-    depth = edt.edt(np.ascontiguousarray(inside), anisotropy=tuple(outlined.grid.spacing_mm), black_border=False)
-    deep = np.argwhere(depth >= DEEP * depth.max())
-    # The median ignores what else is thick, such as the root of a process.
-    return Core(outlined.grid.to_world(np.median(deep, axis=0)), float(depth.max()))
+    middle, depth = thickest_part(inside, outlined.grid.spacing_mm)
+    return Core(outlined.grid.to_world(middle), depth)
 
 
 def _outlined(source: Reduced, level: Level, point_mm: FloatArray, model: nn.Module, compute: Compute) -> Outlined:

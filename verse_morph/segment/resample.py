@@ -100,6 +100,15 @@ def sample(source: Reduced, grid: Grid, outside: float = AIR_HU) -> NDArray[np.f
     return out
 
 
+def nearest(values: NDArray, grid: Grid, points_mm: FloatArray) -> FloatArray:
+    """Values (n,) of the voxels in which points (n, 3) lie, world RAS mm; 0 outside the grid."""
+    index = np.rint(grid.to_index(points_mm)).astype(int)
+    within = ((index >= 0) & (index < grid.shape)).all(axis=-1)
+    out = np.zeros(len(index))
+    out[within] = values[tuple(index[within].T)]
+    return out
+
+
 def covering_grid(
     grid: Grid, spacing_mm: float, margin_mm: float = 0.0, divisor: int = 1, box_mm: FloatArray | None = None
 ) -> Grid:

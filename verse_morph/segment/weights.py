@@ -17,7 +17,7 @@ from torch import nn
 from verse_morph import __version__
 from verse_morph.errors import InputError, WeightsMissing
 from verse_morph.io.files import replacing
-from verse_morph.segment.networks import build, describe, shape_from
+from verse_morph.segment.networks import build, shape_from
 
 WEIGHTS_DIR = Path(__file__).parent / "trained"
 STAGES = ("locate", "identify", "outline")
@@ -128,16 +128,6 @@ def load_network(stage: str, folder: Path | None = None) -> tuple[nn.Module, Car
         first = str(error).splitlines()[0]
         raise InputError(f"{path} does not hold a network as its card describes it ({first})") from error
     return model.eval().requires_grad_(False), card
-
-
-def same_network(model: nn.Module, card: Card) -> bool:
-    """Whether a card describes this network's size."""
-    return dict(card.network) == describe(model.shape)  # type: ignore[arg-type]
-
-
-def parameter_count(model: nn.Module) -> int:
-    """Number of trained values."""
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def to_device(model: nn.Module, device: str) -> nn.Module:

@@ -38,12 +38,9 @@ class OutlineOptions:
     ----------
     patch : 3 int
         Shape of a sample; smaller than the patch in use, since convolutions do not care.
-    bone_contrast : bool
-        Whether painted patches may have unlabelled bone (ribs, neighbours) at a joint's distance.
     """
 
     patch: tuple[int, int, int] = PATCH
-    bone_contrast: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,15 +78,15 @@ class OutlineSamples:
         value = int(values[rng.integers(len(values))])
         if source.hu is not None:
             return _real_block(source, source.hu, value, rng)
-        return _painted_block(source, value, rng, self.options)
+        return _painted_block(source, value, rng)
 
 
-def _painted_block(source: Source, value: int, rng: np.random.Generator, options: OutlineOptions) -> _Block:
+def _painted_block(source: Source, value: int, rng: np.random.Generator) -> _Block:
     across, deep, high = (float(s) for s in source.spacing_mm)
     paint = PatchOptions(
         shape=BLOCK,
         spacing_mm=SPACING_MM,
-        extra_bone=0.6 if options.bone_contrast else 0.0,
+        extra_bone=0.6,
         foreign=0.04,
         deformation=DeformationRange(rotation_deg=18, scale=(0.82, 1.2)),
     )
