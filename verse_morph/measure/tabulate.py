@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from verse_morph.errors import NotMeasurable
 from verse_morph.measure.catalogue import CATALOGUE
-from verse_morph.measure.measurement import Measurement
+from verse_morph.measure.measurement import Measurement, Value
 from verse_morph.spine import Flag, Spine, Vertebra
 from verse_morph.tables import Column, Status, why_column
 
@@ -21,7 +22,8 @@ _WORDS = (
     Column("label", definition="The level's value in the mask."),
     Column(
         "status",
-        definition="`measured`: every column has a value; `partial`: some are missing; `not_measurable`: all are.",
+        definition="`measured`: every column that applies to all vertebrae and needs no CT has a value; `partial`: some "
+        "are missing; `not_measurable`: all are.",
     ),
     Column(
         "flags",
@@ -47,29 +49,51 @@ def measure(spine: Spine, catalogue: tuple[Measurement, ...] = CATALOGUE) -> pd.
     """
     import pandas as pd
 
-    rows = [_row(spine.name, vertebra, catalogue) for vertebra in spine]
+    rows = [_row(spine, vertebra, catalogue) for vertebra in spine]
     names = [column.name for column in _WORDS] + [m.name for m in catalogue] + [why_column(m.name) for m in catalogue]
     return pd.DataFrame(rows, columns=names)
 
 
-def _row(scan: str, vertebra: Vertebra, catalogue: tuple[Measurement, ...]) -> dict[str, Any]:
-    values: dict[str, float] = {}
-    reasons: dict[str, str] = {}
-    for entry in catalogue:
-        try:
-            values[entry.name], reasons[why_column(entry.name)] = entry(vertebra), ""
-        except NotMeasurable as reason:
-            values[entry.name], reasons[why_column(entry.name)] = np.nan, str(reason)
-    missing = int(np.isnan(list(values.values())).sum())
-    status = Status.MEASURED if missing == 0 else Status.PARTIAL if missing < len(values) else Status.NOT_MEASURABLE
+def _row(spine: Spine, vertebra: Vertebra, catalogue: tuple[Measurement, ...]) -> dict[str, Any]:
+    subjects = {"vertebra": (vertebra,), "spine": (vertebra, spine)}
+    values, reasons = entries(catalogue, subjects)
     words = {
-        "scan": scan,
+        "scan": spine.name,
         "level": str(vertebra.level),
         "label": vertebra.label,
-        "status": str(status),
+        "status": str(status_of(catalogue, reasons)),
         "flags": ";".join(sorted(str(flag) for flag in vertebra.flags)),
     }
     return words | values | reasons
+
+
+def entries(
+    catalogue: tuple[Measurement, ...], subjects: Mapping[str, tuple[Any, ...]]
+) -> tuple[dict[str, Value], dict[str, str]]:
+    """Values of all entries of a catalogue, and the reason of each missing one under its ``_why`` name.
+
+    Parameters
+    ----------
+    catalogue : tuple of Measurement
+    subjects : Mapping
+        What a function gets, by its entry's ``of``.
+    """
+    values: dict[str, Value] = {}
+    reasons: dict[str, str] = {}
+    for entry in catalogue:
+        why = why_column(entry.name)
+        try:
+            values[entry.name], reasons[why] = entry(*subjects[entry.of]), ""
+        except NotMeasurable as reason:
+            values[entry.name], reasons[why] = "" if entry.word else np.nan, str(reason)
+    return values, reasons
+
+
+def status_of(catalogue: tuple[Measurement, ...], reasons: Mapping[str, str]) -> Status:
+    """How much of a row could be measured, from the reasons of the entries that count."""
+    counted = [reasons[why_column(entry.name)] for entry in catalogue if entry.counts]
+    missing = sum(bool(reason) for reason in counted)
+    return Status.MEASURED if missing == 0 else Status.PARTIAL if missing < len(counted) else Status.NOT_MEASURABLE
 
 
 def data_dictionary(catalogue: tuple[Measurement, ...] = CATALOGUE) -> tuple[Column, ...]:
