@@ -22,8 +22,8 @@ _WORDS = (
     Column("label", definition="The level's value in the mask."),
     Column(
         "status",
-        definition="`measured`: every column that applies to all vertebrae and needs no CT has a value; `partial`: some "
-        "are missing; `not_measurable`: all are.",
+        definition="`measured`: every column that applies to all vertebrae and needs no CT has a value; `partial`: "
+        "some are missing; `not_measurable`: all are.",
     ),
     Column(
         "flags",
