@@ -89,6 +89,15 @@ def test_levels_come_from_the_decoding(scan, networks):
     assert {"locate", "identify", "missed"} <= set(made.seconds)
 
 
+def test_the_points_are_the_middles_of_what_was_outlined(scan, networks):
+    """The naming network's points lie some millimetres off; what a reader gets is the body itself."""
+    off = {level: point + np.array([3.0, -2.0, 4.0]) for level, point in centres().items()}
+    networks(Decoding(off, margin=12.0, in_doubt=False))
+    made = segment(scan, SegmentOptions(add_missed=False))
+    for level, point in centres().items():
+        assert np.linalg.norm(made.points_mm[level] - point) < 1.5, level
+
+
 def test_the_doubt_reaches_flags_and_notes(scan, networks):
     other = dict(zip((Level.T12, Level.L1, Level.L2), centres().values(), strict=True))
     flags = (DecodingFlag.IN_DOUBT, DecodingFlag.ORIENTATION, DecodingFlag.INTERPOLATED)

@@ -121,6 +121,8 @@ def _landmarks(small: NDArray[np.uint8], depth: NDArray, spacing: FloatArray) ->
             continue
         start = np.array([part.start for part in box])
         inside = np.where(small[box] == label, depth[box], -1.0)
+        if not (inside > 0).any():  # nothing but a shaving of its surface is in view
+            continue
         middle = np.argwhere(inside > 0).mean(axis=0)
         x, y, _ = np.ix_(*[np.arange(n) for n in inside.shape])
         central = (np.abs(x - middle[0]) * spacing[0] < 8) & (y > middle[1])

@@ -99,7 +99,8 @@ class Segmentation:
     labels : LabelMap
         Scheme VerSe, on the scan's grid; its notes hold what is said about the numbering.
     points_mm : Mapping[Level, array (3,)]
-        The point from which each vertebra in the mask was outlined, world RAS mm, head to foot.
+        Middle of each vertebra's body in the mask, world RAS mm, head to foot: of what was outlined, where the point was
+        found; the given point where it was given.
     volumes_cm3 : Mapping[Level, float]
         Volume of each vertebra in the mask.
     decoding : Decoding, optional
@@ -387,7 +388,7 @@ def _segmentation(
     level_flags = {level: words | _how(level, named, added) for level, words in merged.flags.items()}
     return Segmentation(
         labels=replace(merged.labels, notes=notes),
-        points_mm={each.level: each.point_mm for each in outlined if each.level in in_mask},
+        points_mm={each.level: _middle(each, named, level_flags) for each in outlined if each.level in in_mask},
         volumes_cm3=merged.volumes_cm3,
         decoding=named.decoding,
         location=named.location,
@@ -399,6 +400,17 @@ def _segmentation(
         compute=compute,
         weights=MappingProxyType(dict(clock.weights)),
     )
+
+
+def _middle(outlined: Outlined, named: _Named, flags: Mapping[Level, frozenset[MaskFlag]]) -> FloatArray:
+    """Middle of an outlined body; the point itself where it was given, is C1's (no body), or the body is cut."""
+    from verse_morph.segment.outline import core
+
+    level = outlined.level
+    if named.decoding is None or level is Level.C1 or MaskFlag.BODY_CUT in flags[level]:
+        return outlined.point_mm
+    body = core(outlined)
+    return outlined.point_mm if body is None else body.centre_mm
 
 
 def scan_flags(levels: tuple[Level, ...], decoding: Decoding | None) -> tuple[ScanFlag, ...]:
