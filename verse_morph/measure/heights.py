@@ -47,7 +47,8 @@ def _ends(vertebra: Vertebra, place: str) -> tuple[float, float, float, float]:
     return x, y, centre - height / 2, centre + height / 2
 
 
-def _height(vertebra: Vertebra, place: str) -> float:
+def body_height(vertebra: Vertebra, place: str) -> float:
+    """One height of the body, mm: ``anterior``, ``middle``, ``posterior``, ``left`` or ``right``."""
     _, _, bottom, top = _ends(vertebra, place)
     return top - bottom
 
@@ -59,7 +60,7 @@ def height_anterior(vertebra: Vertebra) -> float:
 
     Misleads where an osteophyte reaches back over the rim, and in slices thicker than 2 mm along the spine.
     """
-    return _height(vertebra, "anterior")
+    return body_height(vertebra, "anterior")
 
 
 @measurement(unit="mm", length_power=1, source=GENANT)
@@ -69,7 +70,7 @@ def height_middle(vertebra: Vertebra) -> float:
 
     Misleads at Schmorl nodes, which it takes for height loss when they lie in the middle.
     """
-    return _height(vertebra, "middle")
+    return body_height(vertebra, "middle")
 
 
 @measurement(unit="mm", length_power=1, source=GENANT)
@@ -77,19 +78,19 @@ def height_posterior(vertebra: Vertebra) -> float:
     """Distance between the endplates along the body's axis at 90 % of the mid-height depth from the front, median
     over the middle fifth of the width.
     """
-    return _height(vertebra, "posterior")
+    return body_height(vertebra, "posterior")
 
 
 @measurement(unit="mm", length_power=1, mirror="swap", partner="height_right_mm", source=GENANT)
 def height_left(vertebra: Vertebra) -> float:
     """Distance between the endplates along the body's axis at mid-depth, 30 % of the width to the patient's left."""
-    return _height(vertebra, "left")
+    return body_height(vertebra, "left")
 
 
 @measurement(unit="mm", length_power=1, mirror="swap", partner="height_left_mm", source=GENANT)
 def height_right(vertebra: Vertebra) -> float:
     """Distance between the endplates along the body's axis at mid-depth, 30 % of the width to the patient's right."""
-    return _height(vertebra, "right")
+    return body_height(vertebra, "right")
 
 
 def height_lines(vertebra: Vertebra) -> Mapping[str, NDArray]:
