@@ -99,8 +99,8 @@ class Segmentation:
     labels : LabelMap
         Scheme VerSe, on the scan's grid; its notes hold what is said about the numbering.
     points_mm : Mapping[Level, array (3,)]
-        Middle of each vertebra's body in the mask, world RAS mm, head to foot: of what was outlined, where the point was
-        found; the given point where it was given.
+        Middle of each body in the mask, world RAS mm, head to foot: of the outlined body where the point was found,
+        the point itself where it was given.
     volumes_cm3 : Mapping[Level, float]
         Volume of each vertebra in the mask.
     decoding : Decoding, optional

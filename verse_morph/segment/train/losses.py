@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# Weight of "a vertebra of any level" in the naming loss; how far about a vertebra its absence counts as much, samples.
+THERE, DISC_REACH = 4.0, 17
+
 
 def overlap_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """2 x weighted binary cross-entropy + soft Dice loss, the mean over samples and channels.
@@ -55,6 +58,8 @@ def heatmap_loss(logits: Tensor, target: Tensor, known: Tensor, rare: float = 0.
     # That there is a vertebra is easier to learn than which one: asked for on its own, peaks come apart early.
     anything = torch.logsumexp(logits[:, :-1], dim=1, keepdim=True) - logits[:, -1:]
     there = functional.binary_cross_entropy_with_logits(anything, foreground, reduction="none")
-    near = known * (4 * rare + foreground)
+    # Discs, a few samples between vertebrae, must count as much as the vertebrae, or peaks run together.
+    column = functional.max_pool2d(foreground, DISC_REACH, stride=1, padding=DISC_REACH // 2)
+    near = known * (rare + column)
     total = weight.sum().clamp(min=1)
-    return (weight * (cross + squares)).sum() / total + 2 * (near * there).sum() / near.sum().clamp(min=1)
+    return (weight * (cross + squares)).sum() / total + THERE * (near * there).sum() / near.sum().clamp(min=1)

@@ -32,7 +32,9 @@ from verse_morph.volume import LabelMap
 VERTEBRA, RIB, SACRAL = 1, 2, 3
 LOCATE_SHAPE = (64, 64, 96)
 RIB_GAIN = 2.5
-ROWS = 256
+# Height of the views: most batches are short, which costs half as much; the others see a whole spine.
+ROWS, SHORT_ROWS, SHORT_OF_FOUR = 256, 128, 3
+GROUP = 4  # samples in a row that have the same height, so that batches of 1, 2 and 4 can be stacked
 LEVELS = tuple(level for level in Level if level is not Level.S1)
 BACKGROUND = len(LEVELS)
 # Sources that show nothing but a few lumbar vertebrae cannot teach a level.
@@ -245,6 +247,16 @@ def _cropped(volume: NDArray, start: list[int], outside: float) -> NDArray[np.fl
 # --- naming -------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A scan at 2 mm as one sample sees it: HU, classes, body centres (n, 3) in voxels and their levels' ranks."""
+
+    hu: NDArray
+    classes: NDArray[np.uint8]
+    points: FloatArray
+    ranks: NDArray[np.int64]
+
+
 class IdentifySamples:
     """Views of the spine with a heatmap per level and view."""
 
@@ -253,19 +265,17 @@ class IdentifySamples:
 
     def __call__(self, index: int) -> dict[str, NDArray[np.float32]]:
         """Arrays ``sagittal``, ``coronal`` (3, rows, WIDTH), their ``_target`` (27, rows, WIDTH)."""
+        height = SHORT_ROWS if index // GROUP % 4 < SHORT_OF_FOUR else ROWS
         rng = np.random.default_rng([self.seed, 4, index])
-        scan = self.pool(int(rng.integers(self.pool.size)))
-        hu, classes, points = scan.hu, scan.classes, scan.points
-        ranks = scan.ranks
+        whole = self.pool(int(rng.integers(self.pool.size)))
+        scan = _Seen(whole.hu, whole.classes, whole.points, whole.ranks)
         if rng.random() < 0.5:
-            hu, classes = hu[::-1], classes[::-1]
-            points = np.column_stack([hu.shape[0] - 1 - points[:, 0], points[:, 1:]])
-        if hu.shape[2] > ROWS or rng.random() < 0.3:
-            hu, classes, points, ranks = _shorter(hu, classes, points, ranks, rng)
-        line = _course_seen(classes, rng)
-        views = project(hu, line, ROWS)
-        sagittal = _heatmaps(points[:, [1, 2]] - views.first[[1, 2]], ranks)
-        coronal = _heatmaps(points[:, [0, 2]] - views.first[[0, 2]], ranks)
+            scan = _mirrored(scan)
+        if scan.hu.shape[2] > height or rng.random() < 0.3:
+            scan = _shorter(scan, height, rng)
+        views = project(scan.hu, _course_seen(scan.classes, rng), height)
+        sagittal = _heatmaps(scan.points[:, [1, 2]] - views.first[[1, 2]], scan.ranks, height)
+        coronal = _heatmaps(scan.points[:, [0, 2]] - views.first[[0, 2]], scan.ranks, height)
         return {
             "sagittal": _jittered(views.sagittal, rng),
             "coronal": _jittered(views.coronal, rng),
@@ -274,14 +284,20 @@ class IdentifySamples:
         }
 
 
-def _shorter(
-    hu: NDArray, classes: NDArray[np.uint8], points: FloatArray, ranks: NDArray[np.int64], rng: np.random.Generator
-) -> tuple[NDArray, NDArray[np.uint8], FloatArray, NDArray[np.int64]]:
-    rows = int(rng.integers(min(60, hu.shape[2]), min(hu.shape[2], ROWS) + 1))
-    low = int(rng.integers(0, hu.shape[2] - rows + 1))
-    points = points - [0, 0, low]
-    seen = (points[:, 2] >= 0) & (points[:, 2] <= rows - 1)
-    return hu[:, :, low : low + rows], classes[:, :, low : low + rows], points[seen], ranks[seen]
+def _mirrored(scan: _Seen) -> _Seen:
+    points = np.column_stack([scan.hu.shape[0] - 1 - scan.points[:, 0], scan.points[:, 1:]])
+    return replace(scan, hu=scan.hu[::-1], classes=scan.classes[::-1], points=points)
+
+
+def _shorter(scan: _Seen, height: int, rng: np.random.Generator) -> _Seen:
+    """A part of the scan of at most ``height`` rows."""
+    count = scan.hu.shape[2]
+    rows = int(rng.integers(min(60, count), min(count, height) + 1))
+    low = int(rng.integers(0, count - rows + 1))
+    points = scan.points - [0, 0, low]
+    kept = (points[:, 2] >= 0) & (points[:, 2] <= rows - 1)
+    part = slice(low, low + rows)
+    return _Seen(scan.hu[:, :, part], scan.classes[:, :, part], points[kept], scan.ranks[kept])
 
 
 def _course_seen(classes: NDArray[np.uint8], rng: np.random.Generator) -> FloatArray:
@@ -292,12 +308,12 @@ def _course_seen(classes: NDArray[np.uint8], rng: np.random.Generator) -> FloatA
     return line + rng.normal(0, 1.5, 2)
 
 
-def _heatmaps(points: FloatArray, ranks: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Gaussians (27, ROWS, WIDTH) of points (n, 2: column, row); the background is what they leave."""
-    out = np.zeros((BACKGROUND + 1, ROWS, WIDTH), dtype=np.float32)
+def _heatmaps(points: FloatArray, ranks: NDArray[np.int64], rows: int) -> NDArray[np.float32]:
+    """Gaussians (27, rows, WIDTH) of points (n, 2: column, row); the background is what they leave."""
+    out = np.zeros((BACKGROUND + 1, rows, WIDTH), dtype=np.float32)
     for (column, row), rank in zip(points, ranks, strict=True):
         across = np.exp(-0.5 * ((np.arange(WIDTH) - column) * SPACING_MM / SIGMA_MM) ** 2)
-        down = np.exp(-0.5 * ((np.arange(ROWS) - row) * SPACING_MM / SIGMA_MM) ** 2)
+        down = np.exp(-0.5 * ((np.arange(rows) - row) * SPACING_MM / SIGMA_MM) ** 2)
         out[rank] = down[:, None] * across[None, :]
     out[BACKGROUND] = 1 - out[:BACKGROUND].max(axis=0)
     return out
