@@ -2,7 +2,7 @@
 tests it.
 """
 
-from verse_morph.measure import endplates, heights, size
+from verse_morph.measure import density, endplates, heights, size
 from verse_morph.measure.measurement import Measurement
 
 CATALOGUE: tuple[Measurement, ...] = (
@@ -32,4 +32,12 @@ CATALOGUE: tuple[Measurement, ...] = (
     size.canal_width,
     size.canal_depth,
     size.canal_area,
+    density.trabecular_hu_mean,
+    density.trabecular_hu_median,
+    density.trabecular_hu_sd,
+    density.trabecular_volume,
+    density.trabecular_dense,
+    density.trabecular_hu_margin_2mm,
+    density.trabecular_hu_margin_4mm,
+    density.bmd,
 )

@@ -62,7 +62,8 @@ def measurement(  # noqa: PLR0913  each is one word of the claim
     word: bool = False,
     counts: bool = True,
 ) -> Callable[[Callable[..., Value]], Measurement]:
-    """Declare a function as a measurement; the column is the function's name with the unit, if any, behind it.
+    """Declare a function as a measurement; the column is the function's name with the unit, if any, behind it unless
+    the name holds it already, as ``trabecular_hu_mean`` does.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def measurement(  # noqa: PLR0913  each is one word of the claim
             raise ValueError(f"{compute.__name__} has no docstring; its first sentence is the published definition")
         definition = " ".join(compute.__doc__.strip().split("\n\n")[0].split())
         column = Column(
-            name=f"{compute.__name__}_{unit}" if unit else compute.__name__,
+            name=_column_name(compute.__name__, unit),
             unit=unit,
             frame=frame,
             length_power=length_power,
@@ -107,3 +108,7 @@ def measurement(  # noqa: PLR0913  each is one word of the claim
         return Measurement(compute, column, partner, of, word, counts)
 
     return attach
+
+
+def _column_name(function: str, unit: str) -> str:
+    return function if not unit or unit in function.split("_") else f"{function}_{unit}"
