@@ -116,9 +116,7 @@ def _expect_all(spine: Spine) -> dict[Level, Expected | NotMeasurable]:
             widths[vertebra.level] = mid_section(vertebra).width.length
         except NotMeasurable as reason:
             out[vertebra.level] = reason
-    if heights:
-        out |= _Comparison(heights, widths).settle()
-    return out
+    return out | expect(heights, widths)
 
 
 def _heights(vertebra: Vertebra) -> NDArray:
@@ -127,6 +125,19 @@ def _heights(vertebra: Vertebra) -> NDArray:
         if share > FOREIGN_SHARE:
             raise NotMeasurable(f"{vertebra.level}: metal or cement in the body")
     return np.array([body_height(vertebra, place) for place in PLACES])
+
+
+def expect(heights: Mapping[Level, NDArray], widths: Mapping[Level, float]) -> Mapping[Level, Expected]:
+    """Expected heights of all levels of one spine, from their measured ones alone.
+
+    Parameters
+    ----------
+    heights : Mapping of Level to array (3,)
+        Anterior, middle and posterior height of the levels from T1 on that could be measured, mm.
+    widths : Mapping of Level to float
+        Width of the same bodies at mid-height, mm.
+    """
+    return _Comparison(heights, widths).settle() if heights else {}
 
 
 class _Comparison:
@@ -143,7 +154,7 @@ class _Comparison:
         place = np.array([_place(level, self.levels) for level in self.levels])
         self.distance = np.abs(place[:, None] - place[None, :])
 
-    def settle(self) -> dict[Level, Expected | NotMeasurable]:
+    def settle(self) -> dict[Level, Expected]:
         start = np.quantile(self.scale, FIRST_QUANTILE, method="higher")
         sound = 1 - self.scale / start < REFERENCE_LOSS
         for _ in range(ROUNDS):

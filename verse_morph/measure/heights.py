@@ -17,6 +17,16 @@ GENANT = "six-point morphometry on the true mid-sagittal plane; Genant et al. 19
 DEPTH_SHARES = {"anterior": 0.1, "middle": 0.5, "posterior": 0.9}
 SIDE_SHARES = {"left": -0.3, "right": 0.3}
 HALF_BAND_MM = 1.0
+# A surface steeper than this where a height ends is the body's flank or a bite out of the outline (endplates of real
+# thoracic and lumbar bodies, fractured ones among them, stay below 0.85); the upper plates of cervical bodies are
+# bevelled in front and rise to the uncinate processes.
+STEEPEST, STEEPEST_CERVICAL = 1.0, 2.5
+# 90 % of the lines of a height must end within this of their common plane (up to 1.1 in sound outlines).
+SCATTER_MM = 2.5
+# Share of lines that may pass through a hole.
+HOLES = 0.25
+# A rise by so much, over so little depth, on the way from a height to the middle: a bite out of the outline.
+STEP_MM, STEP_DEPTH_MM = 4.0, 2.0
 
 
 @per_vertebra
@@ -40,11 +50,58 @@ def _ends(vertebra: Vertebra, place: str) -> tuple[float, float, float, float]:
     whole = np.isfinite(ends).all(axis=1)
     if whole.mean() < 0.5:
         raise NotMeasurable(f"{vertebra.level}: no two endplates at the {place} height")
+    _require_even(vertebra, place, starts[whole], ends[whole])
     middle = np.argsort(ends[whole, 1] - ends[whole, 0])[whole.sum() // 2]
     bottom, top = ends[whole][middle]
     height = float(np.median(ends[whole, 1] - ends[whole, 0]))
     centre = 0.5 * (bottom + top)
     return x, y, centre - height / 2, centre + height / 2
+
+
+def _require_even(vertebra: Vertebra, place: str, starts: NDArray, ends: NDArray) -> None:
+    """Refuse a height whose lines end on a flank, a step or a ragged edge of the outline, or pass through a hole in it.
+
+    Parameters
+    ----------
+    vertebra : Vertebra
+    place : str
+    starts : array (N, 3)
+        Points of the height's lines in the vertebra's frame.
+    ends : array (N, 2)
+        Where each line enters and leaves the body, along the superior axis.
+    """
+    limit = STEEPEST_CERVICAL if vertebra.level.region == "cervical" else STEEPEST
+    offset = starts[:, :2] - starts[:, :2].mean(axis=0)
+    design = np.column_stack([np.ones(len(starts)), offset])
+    fit = np.linalg.lstsq(design, ends, rcond=None)[0]
+    if np.hypot(*fit[1:]).max() > limit:
+        raise NotMeasurable(f"{vertebra.level}: the {place} height ends on a flank or step of the outline, not a plate")
+    spread = np.ptp(np.percentile(ends - design @ fit, [5, 95], axis=0), axis=0).max()
+    if spread > SCATTER_MM:
+        raise NotMeasurable(f"{vertebra.level}: the outline is ragged at the {place} height ({spread:.1f} mm)")
+    between = ends[:, :1] + np.linspace(0.1, 0.9, 15) * np.diff(ends, axis=1)
+    points = np.concatenate([np.repeat(starts[:, None, :2], 15, axis=1), between[..., None]], axis=2)
+    hollow = (vertebra.body_depth_at(require_frame(vertebra).to_world(points)) < 0).any(axis=1)
+    if hollow.mean() > HOLES:
+        raise NotMeasurable(f"{vertebra.level}: the outline has a hole at the {place} height")
+    if place in ("anterior", "posterior") and _rises(vertebra, place):
+        raise NotMeasurable(f"{vertebra.level}: the outline has a step beside the {place} height")
+
+
+def _rises(vertebra: Vertebra, place: str) -> bool:
+    """Whether the height jumps up on the way from a place to the middle."""
+    section = mid_section(vertebra)
+    shares = np.arange(DEPTH_SHARES[place], 0.5, STEP_DEPTH_MM / section.depth.length)
+    if place == "posterior":
+        shares = np.arange(DEPTH_SHARES[place], 0.5, -STEP_DEPTH_MM / section.depth.length)
+    ys = section.depth.high - shares * section.depth.length
+    xs = section.width.middle + np.linspace(-1, 1, 5) * MIDSAGITTAL_SHARE * section.width.length
+    starts = np.stack(np.meshgrid(xs, ys, [section.z], indexing="ij"), axis=-1)
+    frame = require_frame(vertebra)
+    ends = crossings(vertebra, frame.to_world(starts.reshape(-1, 3)), frame.superior, 40.0)
+    heights = np.diff(ends, axis=1).reshape(len(xs), len(ys))
+    profile = np.nanmedian(heights[:, np.isfinite(heights).any(axis=0)], axis=0)
+    return bool(len(profile) > 1 and np.diff(profile).max() > STEP_MM)
 
 
 def body_height(vertebra: Vertebra, place: str) -> float:
