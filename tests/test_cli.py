@@ -69,7 +69,8 @@ def test_measure_writes_the_whole_folder_and_nothing_else(call, case, mask, tmp_
     assert everything_below(out) == sorted(
         [
             "solid",
-            *(f"solid/{name}" for name in ("vertebrae.csv", "vertebrae.parquet", "scan.json", "provenance.json")),
+            *(f"solid/{name}.{end}" for name in ("vertebrae", "discs", "curves") for end in ("csv", "parquet")),
+            *(f"solid/{name}" for name in ("scan.json", "provenance.json")),
             *("solid/spine.glb", "solid/meshes", "solid/figures", "solid/figures/overlay.png"),
             *(f"solid/meshes/{level}.ply" for level in levels),
         ]
@@ -101,10 +102,8 @@ def test_no_meshes(call, mask, tmp_path):
     code, _, _ = call("measure", mask, "-o", tmp_path, "--no-meshes")
     assert code == 0
     assert everything_below(tmp_path / "solid") == [
-        "provenance.json",
-        "scan.json",
-        "vertebrae.csv",
-        "vertebrae.parquet",
+        *("curves.csv", "curves.parquet", "discs.csv", "discs.parquet", "provenance.json", "scan.json"),
+        *("vertebrae.csv", "vertebrae.parquet"),
     ]
 
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from verse_morph.measure import data_dictionary
+from verse_morph.measure import data_dictionaries
 from verse_morph.tables import data_dictionary_markdown
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "data_dictionary.md"
 
 
 def test_the_page_is_current():
-    assert PAGE.read_text(encoding="utf-8") == data_dictionary_markdown(data_dictionary()), "run `make docs`"
+    assert PAGE.read_text(encoding="utf-8") == data_dictionary_markdown(data_dictionaries()), "run `make docs`"

@@ -27,7 +27,7 @@ def test_why_column():
 
 
 def test_the_dictionary_has_one_row_per_column_in_order():
-    page = data_dictionary_markdown([HEIGHT, Column("level", definition="Vertebral level.")])
+    page = data_dictionary_markdown({"a.csv": [HEIGHT, Column("level", definition="Vertebral level.")]})
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     assert rows == [
         r"| `height_mm` | mm | body | 1 | keep | Distance of the endplates \| rims. | Brett 2009 |",
@@ -36,10 +36,10 @@ def test_the_dictionary_has_one_row_per_column_in_order():
 
 
 def test_every_row_has_as_many_cells_as_the_head():
-    lines = [line for line in data_dictionary_markdown([HEIGHT]).splitlines() if line.startswith("|")]
+    lines = [line for line in data_dictionary_markdown({"a.csv": [HEIGHT]}).splitlines() if line.startswith("|")]
     assert len({line.replace(r"\|", "").count("|") for line in lines}) == 1
 
 
 def test_two_columns_of_one_name_are_refused():
     with pytest.raises(ValueError, match="height_mm"):
-        data_dictionary_markdown([HEIGHT, HEIGHT])
+        data_dictionary_markdown({"a.csv": [HEIGHT, HEIGHT]})

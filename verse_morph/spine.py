@@ -31,6 +31,10 @@ class Flag(enum.Enum):
     THICK_SLICES = "thick_slices"
     NO_BODY = "no_body"
     BODY_ONLY_MASK = "body_only_mask"
+    LAST_LEVEL_SUBSTITUTED = "last_level_substituted"
+    LEVELS_MISSING = "levels_missing"
+    BELOW_10_DEG = "below_10_deg"
+    BODIES_TOUCH = "bodies_touch"
 
     def __str__(self) -> str:
         return self.value
@@ -241,12 +245,15 @@ class Spine:
         First sacral endplate where the mask holds S1; never a row of its own.
     notes : tuple of str
         What was assumed about the file or the numbering.
+    grid : Grid or None
+        Grid of the whole image: how far the view reaches.
     """
 
     vertebrae: tuple[Vertebra, ...]
     name: str = "scan"
     sacrum_superior: Endplate | None = None
     notes: tuple[str, ...] = ()
+    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vertebrae", tuple(sorted(self.vertebrae, key=lambda v: v.level)))

@@ -7,7 +7,7 @@ reason in the column of the same name with ``_why`` behind it.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 KEY = ("scan", "level")
@@ -84,7 +84,7 @@ def why_column(name: str) -> str:
 
 _HEADER = """# Data dictionary
 
-Every column of `vertebrae.csv`, in order. Made from the catalogue of measurements by `make docs`; do not edit by hand.
+Every column of every table, in order. Made from the catalogues of measurements by `make docs`; do not edit by hand.
 
 - **Frame**: a `body` value stays the same when the patient is moved or turned, a `world` value (RAS millimetres, angles
   against the world's planes) moves along; `none`: neither applies.
@@ -94,29 +94,33 @@ Every column of `vertebrae.csv`, in order. Made from the catalogue of measuremen
 """
 
 
-def data_dictionary_markdown(columns: Iterable[Column]) -> str:
-    """The data dictionary of a table as a Markdown page.
+def data_dictionary_markdown(tables: Mapping[str, Iterable[Column]]) -> str:
+    """The data dictionary as a Markdown page.
 
     Parameters
     ----------
-    columns : iterable of Column
-        In table order.
+    tables : Mapping of str to iterable of Column
+        Columns of each table in their order, by the name of its file.
 
     Raises
     ------
     ValueError
-        Two columns have the same name.
+        Two columns of a table have the same name.
     """
+    return _HEADER + "".join(f"\n## `{name}`\n\n{_rows(name, columns)}\n" for name, columns in tables.items())
+
+
+def _rows(table: str, columns: Iterable[Column]) -> str:
     rows = ["| Column | Unit | Frame | Power | Mirror | Definition | Source |", "|---|---|---|---|---|---|---|"]
     seen: set[str] = set()
     for column in columns:
         if column.name in seen:
-            raise ValueError(f"two columns are called {column.name}")
+            raise ValueError(f"two columns of {table} are called {column.name}")
         seen.add(column.name)
         power = "" if column.length_power is None else str(column.length_power)
         texts = (column.unit, column.frame, power, column.mirror, column.definition, column.source)
         rows.append(" | ".join(["| `" + column.name + "`", *(_cell(text) for text in texts)]) + " |")
-    return _HEADER + "\n" + "\n".join(rows) + "\n"
+    return "\n".join(rows)
 
 
 def _cell(text: str) -> str:

@@ -37,7 +37,9 @@ def cases(count, *limits):
     return st.sampled_from([tuple(int(DRAW.integers(-m, m + 1)) for m in limits) for _ in range(count)])
 
 
-every_entry = pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
+# What only neighbours can tell needs more than two vertebrae: see test_disc_and_curve_laws.
+ALONE = tuple(entry for entry in CATALOGUE if entry.of == "vertebra")
+every_entry = pytest.mark.parametrize("entry", ALONE, ids=lambda entry: entry.name)
 
 # Lopsided on purpose: with equal sides a swapped left and right would go unseen.
 SHORT = {"spinous_length": 12.0, "transverse_length": 10.0}
@@ -154,7 +156,7 @@ def test_the_vertebrae_of_these_laws_are_measured():
     units = ("mm", "cm3", "deg", "cm2", "hu")
     _, found = at_rest()
     for row in found.values():
-        assert not [e.name for e in CATALOGUE if np.isnan(row[e.name]) and e.column.unit in units]
+        assert not [e.name for e in ALONE if np.isnan(row[e.name]) and e.column.unit in units]
 
 
 # --- moving the patient -------------------------------------------------------------------------------------------

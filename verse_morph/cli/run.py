@@ -54,6 +54,8 @@ class Results:
     scan: Scan | None
     spine: Spine
     table: pd.DataFrame
+    discs: pd.DataFrame
+    curves: pd.DataFrame
     centroid_distance_mm: Mapping[str, float | None]
     notes: tuple[str, ...]
 
@@ -124,7 +126,7 @@ def build_results(labels: LabelMap, scan: Scan | None, report: Report, flags: fr
     VerseMorphError
         The mask makes no spine.
     """
-    from verse_morph.measure import measure
+    from verse_morph.measure import measure, measure_curves, measure_discs
     from verse_morph.shape import build_spine
 
     spine = build_spine(labels, scan, report)
@@ -132,7 +134,8 @@ def build_results(labels: LabelMap, scan: Scan | None, report: Report, flags: fr
         spine = replace(spine, vertebrae=tuple(replace(v, flags=v.flags | flags) for v in spine))
     report("measuring", 0, 1)
     notes = (*labels.notes, *(scan.notes if scan is not None else ()), *spine.notes)
-    return Results(labels, scan, spine, measure(spine), {}, notes)
+    tables = (measure(spine), measure_discs(spine), measure_curves(spine))
+    return Results(labels, scan, spine, *tables, {}, notes)
 
 
 def _distances(frame: pd.DataFrame, points: Centroids) -> dict[str, float | None]:
@@ -153,6 +156,8 @@ def write_results(results: Results, folder: Path, meshes: bool = True, figures: 
     from verse_morph.io.results import write_json
 
     write_table(results.table, folder / "vertebrae.csv", parquet=True)
+    write_table(results.discs, folder / "discs.csv", parquet=True)
+    write_table(results.curves, folder / "curves.csv", parquet=True)
     write_json(_scan_record(results), folder / "scan.json")
     surfaces = {str(v.level): v.mesh for v in results.spine if v.mesh is not None} if meshes else {}
     if surfaces:

@@ -7,11 +7,31 @@ import sys
 import types
 from typing import Any
 
-from verse_morph.measure.catalogue import CATALOGUE
+from verse_morph.measure.catalogue import CATALOGUE, DISC_CATALOGUE
 from verse_morph.measure.measurement import Measurement, measurement
-from verse_morph.measure.tabulate import data_dictionary, measure
+from verse_morph.measure.tabulate import (
+    curve_dictionary,
+    data_dictionaries,
+    data_dictionary,
+    disc_dictionary,
+    measure,
+    measure_curves,
+    measure_discs,
+)
 
-__all__ = ["CATALOGUE", "Measurement", "data_dictionary", "measure", "measurement"]
+__all__ = [
+    "CATALOGUE",
+    "DISC_CATALOGUE",
+    "Measurement",
+    "curve_dictionary",
+    "data_dictionaries",
+    "data_dictionary",
+    "disc_dictionary",
+    "measure",
+    "measure_curves",
+    "measure_discs",
+    "measurement",
+]
 
 
 class _CallableRoom(types.ModuleType):

@@ -54,22 +54,28 @@ class MidSection:
 
 
 P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 
 
-def per_vertebra(function: Callable[Concatenate[Vertebra, P], T]) -> Callable[Concatenate[Vertebra, P], T]:
-    """Remember a function's value for each vertebra (which is frozen) for as long as the vertebra itself is kept."""
-    known: WeakKeyDictionary[Vertebra, dict[object, T]] = WeakKeyDictionary()
+def per_subject(function: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """Remember a function's value for each subject (a vertebra, disc or spine, which is frozen) for as long as the
+    subject itself is kept.
+    """
+    known: WeakKeyDictionary[S, dict[object, T]] = WeakKeyDictionary()
 
     @wraps(function)
-    def remembered(vertebra: Vertebra, *args: P.args, **kwargs: P.kwargs) -> T:
-        values = known.setdefault(vertebra, {})
+    def remembered(subject: S, *args: P.args, **kwargs: P.kwargs) -> T:
+        values = known.setdefault(subject, {})
         key = (args, tuple(kwargs.items()))
         if key not in values:
-            values[key] = function(vertebra, *args, **kwargs)
+            values[key] = function(subject, *args, **kwargs)
         return values[key]
 
     return remembered
+
+
+per_vertebra = per_subject
 
 
 def crossings(vertebra: Vertebra, starts_mm: NDArray, direction: NDArray, reach_mm: float) -> NDArray:

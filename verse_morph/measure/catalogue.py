@@ -2,7 +2,7 @@
 tests it.
 """
 
-from verse_morph.measure import density, endplates, heights, size
+from verse_morph.measure import centre_line, density, discs, endplates, heights, size, slip
 from verse_morph.measure.measurement import Measurement
 
 CATALOGUE: tuple[Measurement, ...] = (
@@ -32,6 +32,12 @@ CATALOGUE: tuple[Measurement, ...] = (
     size.canal_width,
     size.canal_depth,
     size.canal_area,
+    centre_line.axial_rotation,
+    centre_line.axial_rotation_on_next,
+    centre_line.centre_line_curvature,
+    centre_line.centre_line_torsion,
+    centre_line.offset_front_of_lowest,
+    centre_line.offset_right_of_lowest,
     density.trabecular_hu_mean,
     density.trabecular_hu_median,
     density.trabecular_hu_sd,
@@ -41,3 +47,21 @@ CATALOGUE: tuple[Measurement, ...] = (
     density.trabecular_hu_margin_4mm,
     density.bmd,
 )
+
+DISC_CATALOGUE: tuple[Measurement, ...] = (
+    discs.height_anterior,
+    discs.height_middle,
+    discs.height_posterior,
+    discs.height_left,
+    discs.height_right,
+    discs.height_dabbs,
+    discs.farfan_index,
+    discs.height_volumetric,
+    discs.wedge_sagittal,
+    discs.wedge_coronal,
+    slip.slip_mm,
+    slip.slip_pct,
+    slip.meyerding,
+    slip.slip_lateral,
+)
+"""Everything we claim to measure on a disc, in column order."""

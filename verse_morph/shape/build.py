@@ -66,7 +66,7 @@ def build_spine(labels: LabelMap, scan: Scan | None = None, progress: Progress |
     flags = frozenset({Flag.NUMBERING_ASSUMED}) if assumed else frozenset()
     vertebrae = [replace(v, flags=v.flags | flags) for v in vertebrae]
     notes = (*labels.notes, *_gap_notes(vertebrae), *((ASSUMED_NOTE,) if assumed else ()))
-    return Spine(tuple(vertebrae), labels.name, notes=notes)
+    return Spine(tuple(vertebrae), labels.name, notes=notes, grid=labels.grid)
 
 
 def numbering_assumed(levels: Iterable[Level]) -> bool:
