@@ -69,6 +69,18 @@ def measure(  # noqa: PLR0913  one parameter per option
     series: Annotated[
         str | None, typer.Option(help="Which series of the DICOM folder: UID, its end, or number.")
     ] = None,
+    bmd_table: Annotated[
+        Path | None,
+        typer.Option(help="Your own table from HU to mg/cm3: scanner, kvp, kernel, slope, intercept, source."),
+    ] = None,
+    contrast: Annotated[
+        str, typer.Option(help="Contrast medium: unknown, none, arterial, venous, or corrected.")
+    ] = "unknown",
+    roi: Annotated[bool, typer.Option("--roi", help="Save the regions that density was read from as a mask.")] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="Say how far every number moves with its outline; takes 20 times as long."),
+    ] = False,
     figures: Annotated[bool, typer.Option("--figures", help="Also draw sagittal and coronal overlays.")] = False,
     no_meshes: Annotated[bool, typer.Option("--no-meshes", help="Write no surfaces.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the results of a finished run.")] = False,
@@ -87,6 +99,10 @@ def measure(  # noqa: PLR0913  one parameter per option
             figures=figures,
             meshes=not no_meshes,
             overwrite=overwrite,
+            bmd_table=bmd_table,
+            contrast=contrast,
+            roi=roi,
+            uncertainty=uncertainty,
         )
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from verse_morph.cli.console import Report, number, output, print_notes, progress, table
+from verse_morph.cli.extras import Added, Extras, add, calibrated_catalogue, write_added
 from verse_morph.cli.job import Job
 from verse_morph.spine import Flag, Spine
 from verse_morph.tables import Status
@@ -40,10 +41,19 @@ class MeasureJob(Job):
     figures: bool = False
     meshes: bool = True
     overwrite: bool = False
+    bmd_table: Path | None = None
+    contrast: str = "unknown"
+    roi: bool = False
+    uncertainty: bool = False
+
+    @property
+    def extras(self) -> Extras:
+        """What was asked for beyond the tables."""
+        return Extras(self.bmd_table, self.contrast, self.roi, self.uncertainty)
 
     def inputs(self) -> list[Path]:
         """The files and folders that are read."""
-        return [path for path in (self.mask, self.ct, self.centroids) if path is not None]
+        return [path for path in (self.mask, self.ct, self.centroids, self.bmd_table) if path is not None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +68,7 @@ class Results:
     curves: pd.DataFrame
     centroid_distance_mm: Mapping[str, float | None]
     notes: tuple[str, ...]
+    added: Added = field(default_factory=Added)
 
 
 def run_measure(job: MeasureJob) -> None:
@@ -111,31 +122,41 @@ def _measure(job: MeasureJob, labels: LabelMap, report: Report) -> Results:
 
     scan = None if job.ct is None else scan_on_grid(read_scan(job.ct, job.series), labels.grid)
     points = None if job.centroids is None else read_centroids(job.centroids, labels.grid)
-    results = build_results(labels, scan, report)
+    results = build_results(labels, scan, report, extras=job.extras)
     if points is None:
         return results
     notes = (*results.notes, *points.notes, *detect_flip_slip(points, labels))
     return replace(results, centroid_distance_mm=_distances(results.table, points), notes=notes)
 
 
-def build_results(labels: LabelMap, scan: Scan | None, report: Report, flags: frozenset[Flag] = frozenset()) -> Results:
+def build_results(
+    labels: LabelMap,
+    scan: Scan | None,
+    report: Report,
+    flags: frozenset[Flag] = frozenset(),
+    extras: Extras | None = None,
+) -> Results:
     """Spine and table of one mask; ``flags`` are known beforehand and hold for every vertebra.
 
     Raises
     ------
     VerseMorphError
-        The mask makes no spine.
+        The mask makes no spine, or an extra cannot be had from this scan.
     """
     from verse_morph.measure import measure, measure_curves, measure_discs
     from verse_morph.shape import build_spine
 
+    asked = extras or Extras()
+    asked.require_ct(scan)
+    calibration, said = asked.calibration(scan)
     spine = build_spine(labels, scan, report)
     if flags:
         spine = replace(spine, vertebrae=tuple(replace(v, flags=v.flags | flags) for v in spine))
     report("measuring", 0, 1)
-    notes = (*labels.notes, *(scan.notes if scan is not None else ()), *spine.notes)
-    tables = (measure(spine), measure_discs(spine), measure_curves(spine))
-    return Results(labels, scan, spine, *tables, {}, notes)
+    notes = (*labels.notes, *(scan.notes if scan is not None else ()), *spine.notes, *said)
+    tables = (measure(spine, calibrated_catalogue(calibration)), measure_discs(spine), measure_curves(spine))
+    added = add(asked, calibration, (labels, scan), spine, tables[0], report)
+    return Results(labels, scan, spine, *tables, {}, notes, added)
 
 
 def _distances(frame: pd.DataFrame, points: Centroids) -> dict[str, float | None]:
@@ -159,6 +180,7 @@ def write_results(results: Results, folder: Path, meshes: bool = True, figures: 
     write_table(results.discs, folder / "discs.csv", parquet=True)
     write_table(results.curves, folder / "curves.csv", parquet=True)
     write_json(_scan_record(results), folder / "scan.json")
+    write_added(results.added, folder)
     surfaces = {str(v.level): v.mesh for v in results.spine if v.mesh is not None} if meshes else {}
     if surfaces:
         (folder / "meshes").mkdir()
@@ -201,6 +223,8 @@ def _scan_record(results: Results) -> dict[str, Any]:
         "rows": {str(word): int((status == str(word)).sum()) for word in Status},
         "ct": None if scan is None else {"name": scan.name, "meta": dict(scan.meta)},
         "body_centroid_distance_mm": dict(results.centroid_distance_mm),
+        "density": dict(results.added.density) or None,
+        "calibration": results.added.calibration,
         "notes": list(dict.fromkeys(results.notes)),
     }
 

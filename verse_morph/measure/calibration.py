@@ -78,6 +78,11 @@ class Calibration:
     hu_correction: Linear | None = None
     contrast_correction: Linear | None = None
 
+    @property
+    def is_example(self) -> bool:
+        """Whether its source calls it an example: good to try the program with, no calibration of anything."""
+        return self.line.source.upper().startswith("EXAMPLE")
+
     def bmd_mg_cm3(self, hu: float) -> float:
         """Density of a mean CT value."""
         value = self.line(hu if self.hu_correction is None else self.hu_correction(hu))
@@ -126,6 +131,8 @@ def choose_calibration(table: pd.DataFrame, meta: Mapping[str, str]) -> tuple[Ca
     chosen = fitting[0]
     unsaid = [key for key, agrees in _agreement(chosen, meta).items() if agrees is None]
     notes = [f"mg/cm3 by {chosen.line.slope:g} HU {chosen.line.intercept:+g} ({chosen.line.source})"]
+    if chosen.is_example:
+        notes.append("the density table is an example: its mg/cm3 are no measurement of this patient")
     if unsaid:
         notes.append(f"the scan does not say its {', '.join(unsaid)}: that the density table fits is the user's word")
     return chosen, tuple(notes)
