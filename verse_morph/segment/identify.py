@@ -33,6 +33,9 @@ PEAK_REACH_MM = 8.0
 # Odds of a peak to be a vertebra grow e-fold with every such step above the least one.
 PEAK_STEP = 0.07
 FLOOR = 0.02  # no level is ever ruled out by heatmaps alone
+# A network that is wrong is wrong about neighbours alike: its votes for a row are worth less than so many independent
+# ones.
+TEMPER = 1.0
 # Ribs begin this far beside and behind a body's centre, mm: sideways, backwards, up and down.
 RIB_BESIDE_MM, RIB_DEPTH_MM, RIB_HEIGHT_MM = (18.0, 62.0), (-50.0, 12.0), 14.0
 RIB_HALF_CM3 = 0.8  # volume of rib on one side at which a rib is as likely as not
@@ -134,7 +137,7 @@ def identify(
     if "ribs" in reliable:
         level_log = level_log + _rib_log(ribs)
     top = _sacrum_top(location) if "sacrum" in reliable else None
-    detections = _detections(bodies, level_log, confidence, top)
+    detections = detections_of(bodies, TEMPER * level_log, confidence, top)
     decoding = decode(detections, prior)
     if "levels" not in reliable and not decoding.in_doubt:
         decoding = replace(decoding, in_doubt=True, flags=(*decoding.flags, DecodingFlag.IN_DOUBT))
@@ -279,10 +282,21 @@ def _rib_log(ribs: FloatArray) -> FloatArray:
     return np.asarray(RIB_WEIGHT * mean[:, None] * np.where(last, 0.7, 1.0) * sign)
 
 
-def _detections(
-    bodies: FloatArray, level_log: FloatArray, confidence: FloatArray, top: FloatArray | None
+def detections_of(
+    bodies: FloatArray, level_log: FloatArray, confidence: FloatArray, top: FloatArray | None = None
 ) -> Detections:
-    """Candidates as the decoder takes them, with a point for the sacrum where one is in view."""
+    """Candidates as the decoder takes them, with a point for the sacrum where one is in view.
+
+    Parameters
+    ----------
+    bodies : array (n, 3)
+        World RAS mm.
+    level_log : array (n, 26)
+        Evidence for each level.
+    confidence : array (n,)
+    top : array (3,), optional
+        Upper part of the sacrum.
+    """
     likely = np.exp(level_log - level_log.max(axis=1, keepdims=True, initial=-np.inf))
     likely /= np.maximum(likely.sum(axis=1, keepdims=True), 1e-9)
     scores = np.stack([likely[:, region == _REGION].sum(axis=1) for region in range(3)], axis=1)
