@@ -50,6 +50,11 @@ SHAPES = {
 AT_REST = (4.0, 5.0, 3.0)
 # By unit: how far a value may move when only the affine changes, in that unit or as a share of the value.
 ABSOLUTE = {"mm": 0.25, "deg": 0.5, "hu": 0.5}
+# Shares of a length, some 30 mm; the deepest place of a shallow dish is not better defined.
+ABSOLUTE |= {"pct": 3.0}
+# These solids have no nodes, and the dishes of their endplates lie in the middle (see test_endplates for both).
+NODELESS = ("endplate_superior_schmorl_depth_mm", "endplate_inferior_schmorl_depth_mm")
+CENTRAL = ("endplate_superior_deepest_width_pct", "endplate_inferior_deepest_width_pct")
 # A body's volume jumps by up to 1.4 % when the plane through the canal's front wall moves over a layer of voxels, and
 # its centre moves along by 0.2 mm.
 RELATIVE = {"cm3": 0.015, "cm2": 0.01, "mm2": 0.02}
@@ -156,7 +161,8 @@ def test_the_vertebrae_of_these_laws_are_measured():
     units = ("mm", "cm3", "deg", "cm2", "hu")
     _, found = at_rest()
     for row in found.values():
-        assert not [e.name for e in ALONE if np.isnan(row[e.name]) and e.column.unit in units]
+        missing = {e.name for e in ALONE if np.isnan(row[e.name]) and e.column.unit in units}
+        assert missing <= set(NODELESS)
 
 
 # --- moving the patient -------------------------------------------------------------------------------------------
@@ -266,7 +272,7 @@ def test_left_and_right_of_these_vertebrae_differ_enough_to_be_told_apart(entry)
     row = at_rest()[1]["L2"]
     if entry.column.mirror == "swap":
         assert abs(row[entry.name] - row[entry.mirror_partner]) > 1
-    if entry.column.mirror == "flip":
+    if entry.column.mirror == "flip" and entry.name not in CENTRAL:
         assert abs(row[entry.name]) > 0.4
 
 

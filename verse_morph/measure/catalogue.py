@@ -2,7 +2,7 @@
 tests it.
 """
 
-from verse_morph.measure import centre_line, density, discs, endplates, heights, size, slip
+from verse_morph.measure import centre_line, density, discs, endplates, fracture, height_map, heights, size, slip
 from verse_morph.measure.measurement import Measurement
 
 CATALOGUE: tuple[Measurement, ...] = (
@@ -17,6 +17,22 @@ CATALOGUE: tuple[Measurement, ...] = (
     heights.height_posterior,
     heights.height_left,
     heights.height_right,
+    height_map.height_minimum,
+    height_map.height_mean,
+    height_map.body_area_midsagittal,
+    fracture.height_expected_anterior,
+    fracture.height_expected_middle,
+    fracture.height_expected_posterior,
+    fracture.height_loss_anterior,
+    fracture.height_loss_middle,
+    fracture.height_loss_posterior,
+    fracture.genant_grade,
+    fracture.genant_type,
+    fracture.genant_distance,
+    fracture.genant_confidence,
+    fracture.genant_reference,
+    fracture.eastell_grade,
+    fracture.mccloskey_type,
     size.body_width_middle,
     size.body_depth_middle,
     size.endplate_superior_width,
@@ -29,6 +45,16 @@ CATALOGUE: tuple[Measurement, ...] = (
     endplates.endplate_inferior_tilt_coronal,
     endplates.endplate_superior_concavity,
     endplates.endplate_inferior_concavity,
+    endplates.endplate_superior_deepest_depth,
+    endplates.endplate_superior_deepest_width,
+    endplates.endplate_inferior_deepest_depth,
+    endplates.endplate_inferior_deepest_width,
+    endplates.endplate_superior_schmorl_count,
+    endplates.endplate_superior_schmorl_depth,
+    endplates.endplate_inferior_schmorl_count,
+    endplates.endplate_inferior_schmorl_depth,
+    endplates.body_wedge_sagittal,
+    endplates.body_wedge_coronal,
     size.canal_width,
     size.canal_depth,
     size.canal_area,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verse_morph.anatomy import Level
 from verse_morph.errors import NotMeasurable
-from verse_morph.measure.body import mid_section
+from verse_morph.measure.body import mid_section, per_subject
 from verse_morph.measure.heights import body_height
 from verse_morph.measure.reference_heights import PLACES, REFERENCE
 from verse_morph.spine import Spine, Vertebra
@@ -20,9 +19,9 @@ REACH_LEVELS = 4
 # A vertebra that lost this share of any height is no reference; nor is one that stands out above its neighbours by it.
 REFERENCE_LOSS = 0.15
 ROUNDS = 10
-# Scales are first compared with those of the best-kept quarter, so that a spine with many fractures does not take them
-# for normal.
-FIRST_QUANTILE = 0.75
+# Levels are first held against the one that comes first, second or third in scale (of up to 4, up to 9, more levels),
+# so that a spine with many fractures does not take them for normal.
+FIRST_OF = (4, 9)
 # How far a patient's own shape (front and middle against the back) may differ from the table's, learnt from at least
 # so many references.
 SHAPE_RANGE = (0.9, 1.1)
@@ -71,9 +70,6 @@ class Expected:
         return 1.0 - self.measured_mm / self.heights_mm
 
 
-_known: WeakKeyDictionary[Spine, dict[Level, Expected | NotMeasurable]] = WeakKeyDictionary()
-
-
 def expected_heights(vertebra: Vertebra, spine: Spine) -> Expected:
     """Expected heights of one vertebra.
 
@@ -94,9 +90,7 @@ def expected_heights(vertebra: Vertebra, spine: Spine) -> Expected:
     1 / (1 + distance), by their median scale against the level table; then again, until the references stay the same.
     Remembered per spine, which is frozen.
     """
-    if spine not in _known:
-        _known[spine] = _expect_all(spine)
-    found = _known[spine].get(vertebra.level)
+    found = _expect_all(spine).get(vertebra.level)
     if found is None:
         raise NotMeasurable(f"{vertebra.level}: height loss is not assessed at cervical levels")
     if isinstance(found, NotMeasurable):
@@ -104,6 +98,7 @@ def expected_heights(vertebra: Vertebra, spine: Spine) -> Expected:
     return found
 
 
+@per_subject
 def _expect_all(spine: Spine) -> dict[Level, Expected | NotMeasurable]:
     out: dict[Level, Expected | NotMeasurable] = {}
     heights: dict[Level, NDArray] = {}
@@ -116,7 +111,7 @@ def _expect_all(spine: Spine) -> dict[Level, Expected | NotMeasurable]:
             widths[vertebra.level] = mid_section(vertebra).width.length
         except NotMeasurable as reason:
             out[vertebra.level] = reason
-    return out | expect(heights, widths)
+    return {**out, **expect(heights, widths)}
 
 
 def _heights(vertebra: Vertebra) -> NDArray:
@@ -155,7 +150,8 @@ class _Comparison:
         self.distance = np.abs(place[:, None] - place[None, :])
 
     def settle(self) -> dict[Level, Expected]:
-        start = np.quantile(self.scale, FIRST_QUANTILE, method="higher")
+        rank = sum(len(self.levels) > count for count in FIRST_OF)
+        start = np.sort(self.scale)[-1 - rank]
         sound = 1 - self.scale / start < REFERENCE_LOSS
         for _ in range(ROUNDS):
             found = [self._expect(i, sound) for i in range(len(self.levels))]

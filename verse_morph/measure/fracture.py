@@ -14,6 +14,7 @@ import numpy as np
 
 from verse_morph.anatomy import Level
 from verse_morph.errors import NotMeasurable
+from verse_morph.measure.endplates import nodes
 from verse_morph.measure.expected import HIGHEST, NEIGHBOURS, OWN, Expected, expected_heights
 from verse_morph.measure.measurement import measurement
 from verse_morph.measure.reference_heights import PLACES, RATIO_SD, REFERENCE
@@ -187,15 +188,16 @@ def genant_confidence(vertebra: Vertebra, spine: Spine) -> str:
     """How far to trust the grade: `high`, `moderate` or `low`.
 
     Height loss, not a diagnosis. `low`: fewer than two unfractured levels within four, references low for their
-    width (perhaps fractured themselves), L5 and L6, or slices above 2 mm; `moderate`: two references only, or within
-    4 points of a threshold.
+    width (perhaps fractured themselves), L5 and L6, or slices above 2 mm; `moderate`: two references only, a candidate
+    for a Schmorl node where the middle decides, or within 4 points of a threshold.
     """
     loss = assess(vertebra, spine)
     found = loss.expected
     low = found.slenderness is not None and found.slenderness < LEAST_SLENDERNESS
     if found.basis != NEIGHBOURS or low or vertebra.level > LAST or Flag.THICK_SLICES in vertebra.flags:
         return "low"
-    if len(found.references) < FEW_REFERENCES or _distance(loss.most) < CLEAR_POINTS:
+    pitted = loss.middle == loss.most and any(nodes(vertebra, upper) for upper in (True, False))
+    if len(found.references) < FEW_REFERENCES or _distance(loss.most) < CLEAR_POINTS or pitted:
         return "moderate"
     return "high"
 

@@ -2,9 +2,9 @@
 
 Heights at the back after Panjabi et al. 1991 and 1992 (12 cadavers); the front from the sagittal wedge angles of 240
 adults on CT (PMC2899959, mean of women and men, T9 to L5) over Panjabi's endplate depths; above T9 a front of 0.95 of
-the back (midpoint of the range 0.93 to 0.97 in use, not traced to one source); the middle 0.93 of the mean of the two (in
-use: 0.92 to 0.95 of the lower one, likewise untraced; the depth of an endplate does not depend on how wedged the body
-is, so the mean is taken here). Only ratios between levels and places matter: the table is scaled to each patient.
+the back (midpoint of the range 0.93 to 0.97 in use, not traced to one source); the middle 0.93 of the mean of the two
+(in use: 0.92 to 0.95 of the lower one, likewise untraced; the depth of an endplate does not depend on how wedged the
+body is, so the mean is taken here). Only ratios between levels and places matter: the table is scaled to each patient.
 """
 
 from __future__ import annotations
