@@ -82,6 +82,8 @@ def test_measure_writes_the_whole_folder_and_nothing_else(call, case, mask, tmp_
     assert record["levels"] == levels
     assert record["scheme"] == "verse"
     assert record["ct"]["name"] == "solid"
+    assert record["spinal_deformity_index"]["note"] == "height loss, not a diagnosis"
+    assert record["spinal_deformity_index"]["levels"] == [level for level in levels if level != "L5"]
     distances = record["body_centroid_distance_mm"]
     assert list(distances) == levels
     # The file's points lie 1 mm above the true centroids; the measured ones are within half a voxel of the truth.

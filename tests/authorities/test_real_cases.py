@@ -160,3 +160,39 @@ def test_crushed_l1_of_verse010_is_lower_than_its_neighbour(real_data):
     heights = table[["height_anterior_mm", "height_middle_mm", "height_posterior_mm"]]
     assert (heights.loc["L1"] / heights.loc["L2"]).min() < 0.65
     assert heights.loc["L2":"L5"].stack().between(18, 36).all()
+
+
+# --- expert grades of the VerSe19 patient table -------------------------------------------------------------------
+
+
+def test_verse014_has_no_height_loss_as_its_experts_say(real_data):
+    _, _, table = case(real_data, "verse014")
+    assert table["genant_grade"].to_dict() == dict.fromkeys(["L1", "L2", "L3", "L4", "L5"], 0)
+    assert set(table["genant_type"]) == {"none"}
+
+
+def test_verse010_has_one_fracture_where_its_experts_see_one(real_data):
+    """The experts' grade of L1 is 3, above 40 %. Its three heights have lost 24, 34 and 28 % of those expected from L2
+    to L4, its lowest place 37 %: one grade less, within the +-12.5 points by which readers of CT differ (Buckens). The
+    grade stays the measured one.
+    """
+    _, _, table = case(real_data, "verse010")
+    assert (table.loc["L2":"L5", "genant_grade"] == 0).all()
+    assert table.loc["L1", "genant_grade"] in (2, 3)
+    worst = table.loc["L1", [f"height_loss_{place}_pct" for place in ("anterior", "middle", "posterior")]].max()
+    assert 40 - 12.5 <= worst <= 60
+    assert "L1" not in table.loc["L2", "genant_reference"].split()
+
+
+def test_gl003_grades_what_lies_below_t3_and_nothing_of_the_neck(real_data):
+    _, _, table = case(real_data, "gl003")
+    assert table.loc["C1":"T3", "genant_grade"].isna().all()
+    assert (table.loc["C1":"T3", "genant_grade_why"] != "").all()
+    assert (table.loc["T4":"T5", "genant_grade"] == 0).all()
+
+
+def test_totalsegmentator_example_grades_whole_bodies_only(real_data):
+    _, _, table = case(real_data, "example")
+    assert table.loc["T11":"T12", "genant_grade"].isna().all()
+    assert (table.loc["L1":"L5", "genant_grade"] == 0).all()
+    assert set(table.loc["L1":"L5", "genant_confidence"]) == {"low"}, "3 mm slices"

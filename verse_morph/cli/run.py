@@ -187,6 +187,9 @@ def write_results(results: Results, folder: Path, meshes: bool = True, figures: 
         for level, mesh in surfaces.items():
             write_ply(mesh, folder / "meshes" / f"{level}.ply")
         write_glb(surfaces, folder / "spine.glb")
+        from verse_morph.view.page import write_page
+
+        write_page(results.spine, results.table, folder / "viewer.html")
     if figures:
         _write_figures(results, folder / "figures")
 
@@ -225,8 +228,22 @@ def _scan_record(results: Results) -> dict[str, Any]:
         "body_centroid_distance_mm": dict(results.centroid_distance_mm),
         "density": dict(results.added.density) or None,
         "calibration": results.added.calibration,
+        "spinal_deformity_index": _deformity_index(results.table),
         "notes": list(dict.fromkeys(results.notes)),
     }
+
+
+def _deformity_index(frame: pd.DataFrame) -> dict[str, Any] | None:
+    """Sum of Genant grades from T4 to L4 with the levels behind it; None where no level was graded."""
+    from verse_morph.errors import NotMeasurable
+    from verse_morph.measure.fracture import NOT_A_DIAGNOSIS, spinal_deformity_index
+
+    try:
+        found = spinal_deformity_index(frame)
+    except NotMeasurable:
+        return None
+    mean = round(found.per_vertebra, 3)
+    return {"total": found.total, "levels": list(found.levels), "per_vertebra": mean, "note": NOT_A_DIAGNOSIS}
 
 
 def show_results(results: Results, folder: Path) -> Console:
