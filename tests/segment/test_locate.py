@@ -69,6 +69,15 @@ def test_a_far_piece_of_bone_is_not_part_of_the_column():
     assert found.spine[tuple(at)] == 0
 
 
+def test_an_arm_beside_the_column_that_touches_it_is_left_out():
+    arm = [(100.0 + x, 90.0, 248.0) for x in range(24, 97, 24)]
+    found = locate(scan_with_bodies([*SPINE, *arm]), ByIntensity(), CPU)
+    plain = locate(scan_with_bodies(SPINE), ByIntensity(), CPU)
+    assert found.box_mm[1, 0] < 100 + 60 + 21
+    inside = (found.line_mm[:, 2] > 120) & (found.line_mm[:, 2] < 230)
+    assert np.abs(found.line_mm[inside] - plain.line_mm[inside]).max() < 4
+
+
 def test_no_spine_is_said_not_invented():
     found = locate(scan_with_bodies([]), ByIntensity(), CPU)
     assert not found.found

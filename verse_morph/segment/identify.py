@@ -36,11 +36,14 @@ FLOOR = 0.02  # no level is ever ruled out by heatmaps alone
 # A network that is wrong is wrong about neighbours alike: its votes for a row are worth less than so many independent
 # ones.
 TEMPER = 1.0
-# Ribs begin this far beside and behind a body's centre, mm: sideways, backwards, up and down.
-RIB_BESIDE_MM, RIB_DEPTH_MM, RIB_HEIGHT_MM = (18.0, 62.0), (-50.0, 12.0), 14.0
-RIB_HALF_CM3 = 0.8  # volume of rib on one side at which a rib is as likely as not
-RIB_SLOPE = 2.0
+# Where a vertebra's own ribs run, about its body's centre, mm: sideways, backwards, up and down. Nearer, transverse
+# processes lie; further out, ribs of the vertebrae above come down.
+RIB_BESIDE_MM, RIB_DEPTH_MM, RIB_HEIGHT_MM = (24.0, 46.0), (-50.0, 0.0), (-8.0, 12.0)
+RIB_HALF_CM3 = 0.4  # volume of rib on one side at which a rib is as likely as not
+RIB_SLOPE, RIB_LIMITS = 1.2, (-1.8, 2.5)  # seen ribs say more than ribs that were not found
 RIB_WEIGHT = 1.5
+# The last rib may be a stump; beside L1 the twelfth rib comes down.
+RIB_SHARE = {Level.T12: 0.7, Level.T13: 0.7, Level.L1: 0.2}
 RIB_VIEW = 0.85  # share of the region that must lie in the scan
 SACRUM_CM3 = 6.0
 # Without pedicles and region scores a point needs more than 0.77 to join the row at all.
@@ -257,7 +260,7 @@ def _across(
 def rib_evidence(location: Location, scan_grid: Grid, bodies_mm: FloatArray) -> FloatArray:
     """Log-odds (n, 2) of a rib on each side of a body, left first; NaN where too little of the region is in view."""
     half = [np.arange(a, b + 1e-6, location.grid.spacing_mm[0]) for a, b in (RIB_BESIDE_MM, RIB_DEPTH_MM)]
-    up = np.arange(-RIB_HEIGHT_MM, RIB_HEIGHT_MM + 1e-6, location.grid.spacing_mm[2])
+    up = np.arange(RIB_HEIGHT_MM[0], RIB_HEIGHT_MM[1] + 1e-6, location.grid.spacing_mm[2])
     offsets = np.stack(np.meshgrid(half[0], half[1], up, indexing="ij"), axis=-1).reshape(-1, 3)
     out = np.full((len(bodies_mm), 2), np.nan)
     cell = float(np.prod(location.grid.spacing_mm)) / 1000
@@ -267,7 +270,7 @@ def rib_evidence(location: Location, scan_grid: Grid, bodies_mm: FloatArray) -> 
             seen = scan_grid.contains(places)
             if seen.mean() >= RIB_VIEW:
                 volume = float(nearest(location.ribs, location.grid, places[seen]).sum()) * cell
-                out[n, side] = np.clip(RIB_SLOPE * np.log((volume + 0.02) / RIB_HALF_CM3), -4, 4)
+                out[n, side] = np.clip(RIB_SLOPE * np.log((volume + 0.05) / RIB_HALF_CM3), *RIB_LIMITS)
     return out
 
 
@@ -277,9 +280,8 @@ def _rib_log(ribs: FloatArray) -> FloatArray:
     mean = np.zeros(len(ribs))
     mean[known] = np.nanmean(ribs[known], axis=1)
     sign = np.select([_REGION == 1, _REGION == 2], [0.5, -0.5], 0.0)
-    # The last rib may be a stump, the first lumbar vertebra may carry one: less is concluded from them.
-    last = np.isin(np.arange(RANKS), [Level.T12.rank, Level.T13.rank, Level.L1.rank])
-    return np.asarray(RIB_WEIGHT * mean[:, None] * np.where(last, 0.7, 1.0) * sign)
+    share = np.array([RIB_SHARE.get(level, 1.0) for level in LEVELS])
+    return np.asarray(RIB_WEIGHT * mean[:, None] * share * sign)
 
 
 def detections_of(

@@ -25,6 +25,8 @@ LEAST_CM3 = 8.0
 LEAST_SHARE = 0.05
 MARGIN_MM = 20.0
 GAP_MM = 24.0
+# How far the column's middle may move from one slice to the next, and how far from it vertebral bone may lie.
+SIDESTEP_MM, COLUMN_REACH_MM = 8.0, 56.0
 BLOCK = 160  # longest side, in voxels, that the network reads at once
 
 
@@ -126,4 +128,29 @@ def _column(spine: NDArray[np.float32]) -> NDArray[np.bool_]:
     grown = binary_dilation(inside, iterations=reach)
     parts = cc3d.connected_components(grown.astype(np.uint8), connectivity=26)
     sizes = np.bincount(parts[inside], minlength=parts.max() + 1)
-    return np.asarray(inside & (parts == sizes[1:].argmax() + 1))
+    return _along(np.asarray(inside & (parts == sizes[1:].argmax() + 1)))
+
+
+def _along(column: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The column without what hangs on it sideways, such as arms and hips.
+
+    It is followed up and down from its densest slice: its place in the next slice is the densest one near by.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    dense = [gaussian_filter1d(column.sum(axis=1 - axis, dtype=np.float32), 2.0, axis=0) for axis in (0, 1)]
+    start = int((dense[0].max(axis=0) * dense[1].max(axis=0)).argmax())
+    first = [int(line[:, start].argmax()) for line in dense]
+    step, reach = round(SIDESTEP_MM / SPACING_MM), COLUMN_REACH_MM / SPACING_MM
+    out = np.zeros_like(column)
+    for slices in (range(start, column.shape[2]), range(start - 1, -1, -1)):
+        place = list(first)
+        for k in slices:
+            near = []
+            for axis, line in enumerate(dense):
+                away = np.abs(np.arange(column.shape[axis]) - place[axis])
+                likely = np.where(away <= step, line[:, k] / (1 + away / step), 0)
+                place[axis] = int(likely.argmax()) if likely.any() else place[axis]
+                near.append(np.abs(np.arange(column.shape[axis]) - place[axis]) <= reach)
+            out[:, :, k] = column[:, :, k] & near[0][:, None] & near[1][None, :]
+    return out
