@@ -134,12 +134,15 @@ def _column(spine: NDArray[np.float32]) -> NDArray[np.bool_]:
 def _along(column: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The column without what hangs on it sideways, such as arms and hips.
 
-    It is followed up and down from its densest slice: its place in the next slice is the densest one near by.
+    It is followed up and down from the slice in which it is most compact among those that show enough of it: its place
+    in the next slice is the densest one near by.
     """
     from scipy.ndimage import gaussian_filter1d
 
     dense = [gaussian_filter1d(column.sum(axis=1 - axis, dtype=np.float32), 2.0, axis=0) for axis in (0, 1)]
-    start = int((dense[0].max(axis=0) * dense[1].max(axis=0)).argmax())
+    counts = column.sum(axis=(0, 1))
+    compact = dense[0].max(axis=0) * dense[1].max(axis=0) / np.maximum(counts, 1) ** 2
+    start = int(np.where(counts >= np.median(counts[counts > 0]), compact, 0).argmax())
     first = [int(line[:, start].argmax()) for line in dense]
     step, reach = round(SIDESTEP_MM / SPACING_MM), COLUMN_REACH_MM / SPACING_MM
     out = np.zeros_like(column)
