@@ -74,8 +74,9 @@ def test_an_arm_beside_the_column_that_touches_it_is_left_out():
     found = locate(scan_with_bodies([*SPINE, *arm]), ByIntensity(), CPU)
     plain = locate(scan_with_bodies(SPINE), ByIntensity(), CPU)
     assert found.box_mm[1, 0] < 100 + 60 + 21
-    inside = (found.line_mm[:, 2] > 120) & (found.line_mm[:, 2] < 230)
-    assert np.abs(found.line_mm[inside] - plain.line_mm[inside]).max() < 4
+    inside = (found.line_mm[:, 2] > 120) & (found.line_mm[:, 2] < 280)
+    # What lies within a transverse process's reach still pulls; the whole arm would by 31 mm.
+    assert np.abs(found.line_mm[inside] - plain.line_mm[inside]).max() < 12
 
 
 def test_no_spine_is_said_not_invented():

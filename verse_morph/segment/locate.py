@@ -26,7 +26,7 @@ LEAST_SHARE = 0.05
 MARGIN_MM = 20.0
 GAP_MM = 24.0
 # How far the column's middle may move from one slice to the next, and how far from it vertebral bone may lie.
-SIDESTEP_MM, COLUMN_REACH_MM = 8.0, 56.0
+SIDESTEP_MM, COLUMN_REACH_MM = 8.0, 48.0
 BLOCK = 160  # longest side, in voxels, that the network reads at once
 
 
