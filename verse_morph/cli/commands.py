@@ -302,6 +302,42 @@ def train(  # noqa: PLR0913  one parameter per option
 
 
 @app.command()
+def variants(  # noqa: PLR0913  one parameter per option
+    tables: Annotated[
+        list[Path], typer.Argument(help="Tables of participants (.csv, .tsv, .parquet) and data set folders; joined.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for tables, figures and summary.html.")],
+    mapping: Annotated[Path | None, typer.Option(help="YAML or CSV: which column of yours is which of ours.")] = None,
+    measurements: Annotated[
+        Path | None, typer.Option(help="Table of vertebrae (scan, level, numbers) to compare by vendor and grade.")
+    ] = None,
+    measure: Annotated[list[str] | None, typer.Option(help="Column of it to compare; may be repeated.")] = None,
+    margin: Annotated[
+        list[str] | None, typer.Option(help="COLUMN=NUMBER: test that groups differ by less; may be repeated.")
+    ] = None,
+    unit: Annotated[str, typer.Option(help="subject, or scan as the paper counts series.")] = "subject",
+    seed: Annotated[int, typer.Option(help="Of Monte Carlo tests and bootstraps.")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Variants by vendor and Castellvi grade: shares with intervals, tests, figures, the VerSe paper beside them."""
+    from verse_morph.cli.variants import VariantsJob, run_variants
+
+    run_variants(
+        VariantsJob(
+            tables=tuple(tables),
+            output=output,
+            mapping=mapping,
+            measurements=measurements,
+            measures=tuple(measure or ()),
+            margins=tuple(margin or ()),
+            unit=unit,
+            seed=seed,
+            overwrite=overwrite,
+        )
+    )
+
+
+@app.command()
 def demo(output: Output = Path("demo_output")) -> None:
     """Measure a built-in phantom and compare with its true numbers; needs no data."""
     from verse_morph.cli.run import run_demo

@@ -19,6 +19,7 @@ MARK = "provenance.json"
 OURS = (
     *("*.csv", "*.parquet", "scan.json", MARK, "spine.glb", "meshes/*.ply", "figures/*.png"),
     *("*_seg-vert_msk.nii.gz", "*_seg-roi_msk.nii.gz", "*_seg-subreg_ctd.json", "segmentation.json"),
+    *("figures/*.svg", "summary.html", "methods.txt"),
 )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from verse_morph.errors import InputError
+from verse_morph.errors import InputError, NotMeasurable
 from verse_morph.stats.rows import not_tested, p_text
 from verse_morph.stats.variants import (
     GRADE_ORDER,
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 # Random tables of the Monte Carlo test; the standard error of a p of 0.05 is 0.0007.
 RESAMPLES = 99_999
 REPLICATES = 2000
+LEAST_FOR_BOOTSTRAP = 5
 # Cochran's rule: chi2 is used where at least 80 % of the expected counts are 5 or more and none is below 1.
 LEAST_EXPECTED, SHARE_EXPECTED, NEVER_BELOW = 5.0, 0.8, 1.0
+CONFOUNDED = " An association with a vendor is one with site, time and selection as well."
 NOT_A_GROUP = ("unknown", SEVERAL)
 
 
@@ -133,14 +135,17 @@ def association(
         return not_tested(row, f"everybody has the same category ({', '.join(map(str, tested.columns))})")
     generator = np.random.default_rng(rng)
     found = independence(tested.to_numpy(), generator)
-    low, high = bootstrap_cramers_v(tested.to_numpy(), generator)
+    try:
+        low, high = bootstrap_cramers_v(tested.to_numpy(), generator)
+        interval = f"95 % bootstrap interval {low:.2f} to {high:.2f}"
+    except NotMeasurable as error:
+        low, high, interval = np.nan, np.nan, str(error)
     row |= found | {"effect": cramers_v(tested.to_numpy()), "effect_name": "Cramer's V, bias-corrected"}
     row |= {"effect_low": low, "effect_high": high}
     row["sentence"] = (
         f"{outcome} by {by} ({', '.join(map(str, tested.index))}): {p_text(row['p'])}, bias-corrected Cramer's V "
-        f"{row['effect']:.2f} (95 % bootstrap interval {low:.2f} to {high:.2f}), n = {row['n']}, {missing} without the "
-        f"outcome and {left_out} without a known group. An association with a vendor is one with site, time and "
-        "selection as well."
+        f"{row['effect']:.2f} ({interval}), n = {row['n']}, {missing} without the outcome and {left_out} without a "
+        f"known group.{CONFOUNDED if by == 'vendor' else ''}"
     )
     return row
 
@@ -226,8 +231,15 @@ def bootstrap_cramers_v(
     -----
     Subjects are exchangeable within a cell, so drawing them is one multinomial draw. Percentiles of V lie too high
     where V is near 0 (V cannot be negative): read an interval that starts above 0 together with the p-value.
+
+    Raises
+    ------
+    NotMeasurable
+        A row or column of fewer than 5: draws that miss it would make the interval look certain.
     """
     table = np.asarray(counts, dtype=np.int64)
+    if min(table.sum(axis=0).min(), table.sum(axis=1).min()) < LEAST_FOR_BOOTSTRAP:
+        raise NotMeasurable(f"no interval: fewer than {LEAST_FOR_BOOTSTRAP} in the rarest category or group")
     n = int(table.sum())
     draws = np.random.default_rng(rng).multinomial(n, table.ravel() / n, size=replicates)
     values = _corrected_v(draws.reshape(-1, *table.shape).astype(np.float64))

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from verse_morph.errors import InputError, NotMeasurable
 from verse_morph.stats.proportions import proportion
-from verse_morph.stats.variants import SUBJECT_RULE, VARIANTS, VENDOR_ORDER, Variant, in_unit, ordered, variant
+from verse_morph.stats.variants import (
+    GRADE_ORDER,
+    SUBJECT_RULE,
+    VARIANTS,
+    VENDOR_ORDER,
+    Variant,
+    in_unit,
+    ordered,
+    pooled_grades,
+    seen_only,
+    variant,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,18 +100,49 @@ def prevalence(
     InputError
         Unknown variant, unit or column.
     """
+    chosen = VARIANTS if variants is None else tuple(variant(name) for name in variants)
+    return _shares(participants, by, chosen, unit)
+
+
+def _shares(participants: pd.DataFrame, by: str | None, chosen: Sequence[Variant], unit: str) -> pd.DataFrame:
     import pandas as pd
 
     if by is not None and by not in participants.columns:
         raise InputError(f"no column {by!r} to group by; there are {', '.join(map(str, participants.columns))}")
-    chosen = VARIANTS if variants is None else tuple(variant(name) for name in variants)
     table, warning = in_unit(participants, unit), enrichment_warning(participants)
     rows = [_row(table, item, (ALL, ALL), unit, warning) for item in chosen]
     if by is not None:
         keys = table[by].astype("str").where(table[by].notna(), "unknown")
-        for group in ordered(list(keys), VENDOR_ORDER):
+        keys = pooled_grades(keys) if by == "castellvi" else keys
+        for group in ordered(list(keys), GRADE_ORDER if by == "castellvi" else VENDOR_ORDER):
             rows += [_row(table[keys == group], item, (by, group), unit, warning) for item in chosen]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def grade_shares(participants: pd.DataFrame, by: str | None = None, unit: str = "subject") -> pd.DataFrame:
+    """Share of each Castellvi grade (0 and 1 pooled) among those graded, in all and by groups, with 95 % intervals.
+
+    Parameters
+    ----------
+    participants, by, unit
+        See :func:`prevalence`.
+
+    Returns
+    -------
+    DataFrame
+        As :func:`prevalence` gives it, ``variant`` being ``castellvi_0/1``, ``castellvi_2a``, ...; grades that nobody
+        has are left out. Each interval is of its own grade, not of all together.
+    """
+    grades = pooled_grades(seen_only(participants)["castellvi"]).dropna()
+    items = [
+        Variant(f"castellvi_{grade}", f"Castellvi {grade}", "castellvi", _is_grade(grade), "lumbosacral_in_view")
+        for grade in ordered(list(grades), GRADE_ORDER)
+    ]
+    return _shares(participants, by, items, unit)
+
+
+def _is_grade(grade: str) -> Callable[[pd.Series], pd.Series]:
+    return lambda values: pooled_grades(values) == grade
 
 
 def _row(part: pd.DataFrame, item: Variant, group: tuple[str, str], unit: str, warning: str) -> dict[str, Any]:
