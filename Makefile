@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all check docs constraints clean
+.PHONY: demo test test-all check docs constraints browser clean
 
 demo: $(STAMP)
 	$(BIN)/verse-morph demo -o demo_output
@@ -25,6 +25,10 @@ check: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python docs/build_data_dictionary.py
+
+# For the tests of viewers; without it they are skipped. Elsewhere than on Debian set VERSE_MORPH_CHROMIUM to a Chromium.
+browser:
+	test -x /usr/bin/chromium || (apt-get update && apt-get install -y --no-install-recommends chromium)
 
 # Run in a fresh environment, so that nothing else is listed.
 constraints: $(STAMP)

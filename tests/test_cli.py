@@ -69,9 +69,9 @@ def test_measure_writes_the_whole_folder_and_nothing_else(call, case, mask, tmp_
     assert everything_below(out) == sorted(
         [
             "solid",
-            *(f"solid/{name}.{end}" for name in ("vertebrae", "discs", "curves") for end in ("csv", "parquet")),
+            *(f"solid/{n}.{end}" for n in ("vertebrae", "discs", "curves", "variants") for end in ("csv", "parquet")),
             *(f"solid/{name}" for name in ("scan.json", "provenance.json")),
-            *("solid/spine.glb", "solid/meshes", "solid/figures", "solid/figures/overlay.png"),
+            *("solid/spine.glb", "solid/viewer.html", "solid/meshes", "solid/figures", "solid/figures/overlay.png"),
             *(f"solid/meshes/{level}.ply" for level in levels),
         ]
     )
@@ -82,6 +82,8 @@ def test_measure_writes_the_whole_folder_and_nothing_else(call, case, mask, tmp_
     assert record["levels"] == levels
     assert record["scheme"] == "verse"
     assert record["ct"]["name"] == "solid"
+    assert record["variants"]["sources"] == ["mask", "CT"]
+    assert record["variants"]["lumbar_labelled"] is None or record["variants"]["lumbar_labelled"] == 5
     assert record["spinal_deformity_index"]["note"] == "height loss, not a diagnosis"
     assert record["spinal_deformity_index"]["levels"] == [level for level in levels if level != "L5"]
     distances = record["body_centroid_distance_mm"]
@@ -105,7 +107,7 @@ def test_no_meshes(call, mask, tmp_path):
     assert code == 0
     assert everything_below(tmp_path / "solid") == [
         *("curves.csv", "curves.parquet", "discs.csv", "discs.parquet", "provenance.json", "scan.json"),
-        *("vertebrae.csv", "vertebrae.parquet"),
+        *("variants.csv", "variants.parquet", "vertebrae.csv", "vertebrae.parquet"),
     ]
 
 

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from verse_morph.measure import measure
     from verse_morph.segment import segment
     from verse_morph.shape import build_spine
+    from verse_morph.variants import scan_variants
+    from verse_morph.view import view
 
 __version__ = "0.1.0"
 
-__all__ = ["Level", "__version__", "build_spine", "measure", "read_labels", "read_scan", "segment"]
+__all__ = ["Level", "__version__", "build_spine", "measure", "read_labels", "read_scan", "scan_variants", "segment", "view"]
 
 _HOME = {
     "Level": "verse_morph.anatomy",
@@ -29,7 +31,9 @@ _HOME = {
     "measure": "verse_morph.measure",
     "read_labels": "verse_morph.io",
     "read_scan": "verse_morph.io",
+    "scan_variants": "verse_morph.variants",
     "segment": "verse_morph.segment",
+    "view": "verse_morph.view",
 }
 
 

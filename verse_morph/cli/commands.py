@@ -338,6 +338,18 @@ def variants(  # noqa: PLR0913  one parameter per option
 
 
 @app.command()
+def view(
+    results: Annotated[Path, typer.Argument(help="Folder that measure, run or demo wrote.")],
+    port: Annotated[int | None, typer.Option(help="Port of JupyterLab; any free one by default.")] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
+) -> None:
+    """JupyterLab on a ready notebook of these results; needs no notebook of yours."""
+    from verse_morph.cli.view import ViewJob, run_view
+
+    run_view(ViewJob(results=results, port=port, browser=not no_browser))
+
+
+@app.command()
 def demo(output: Output = Path("demo_output")) -> None:
     """Measure a built-in phantom and compare with its true numbers; needs no data."""
     from verse_morph.cli.run import run_demo

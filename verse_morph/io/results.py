@@ -17,7 +17,7 @@ from verse_morph.io.files import replacing
 MARK = "provenance.json"
 # All that a run may leave; anything else in a folder belongs to someone and is not thrown away.
 OURS = (
-    *("*.csv", "*.parquet", "scan.json", MARK, "spine.glb", "meshes/*.ply", "figures/*.png"),
+    *("*.csv", "*.parquet", "scan.json", MARK, "spine.glb", "viewer.html", "meshes/*.ply", "figures/*.png"),
     *("*_seg-vert_msk.nii.gz", "*_seg-roi_msk.nii.gz", "*_seg-subreg_ctd.json", "segmentation.json"),
     *("figures/*.svg", "summary.html", "methods.txt"),
 )

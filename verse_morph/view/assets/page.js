@@ -1,0 +1,113 @@
+"use strict";
+// The controls of the page; what they show was computed beforehand and lies in window.SPINE.
+function startPage(k3d) {
+  const spine = window.SPINE;
+  const at = (id) => document.getElementById(id);
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  const json = (id) => k3d.getWorld().ObjectsListJson[id];
+  const kept = {};
+  const levelOf = {};
+
+  // Objects that are hidden leave the world's list: keep what they were.
+  for (const [level, id] of Object.entries(spine.surfaces)) { kept[id] = json(id); levelOf[id] = level; }
+  for (const things of Object.values(spine.layers)) for (const [, id] of things) kept[id] = json(id);
+
+  function change(id, changes) {
+    const was = kept[id];
+    if (!was) return Promise.resolve();
+    const hidden = was.visible === false;
+    Object.assign(was, changes);
+    if (hidden && was.visible === false) return Promise.resolve();
+    return k3d.reload(was, hidden && was.visible !== false ? null : changes);
+  }
+
+  const shown = (level) => level === "" || all("input.level").some((box) => box.value === level && box.checked);
+
+  function showAll() {
+    for (const [level, id] of Object.entries(spine.surfaces)) setVisible(id, shown(level));
+    for (const box of all("input.layer"))
+      for (const [level, id] of spine.layers[box.value]) setVisible(id, box.checked && shown(level));
+  }
+
+  function setVisible(id, visible) {
+    if (kept[id] && (kept[id].visible !== false) !== visible) change(id, { visible });
+  }
+
+  function colour() {
+    const key = at("colour-by").value;
+    spine.levels.forEach((level, k) => {
+      const id = spine.surfaces[level];
+      if (id !== undefined) change(id, { color: parseInt(spine.colours[key][k].slice(1), 16) });
+    });
+    at("key").innerHTML = spine.keys[key];
+  }
+
+  function opacity() {
+    const value = parseFloat(at("opacity").value);
+    for (const id of Object.values(spine.surfaces)) change(id, { opacity: value });
+  }
+
+  const places = {};
+  let stretched = 1;
+  function apart() {
+    const share = parseFloat(at("apart").value);
+    const move = (level, id) => {
+      if (!kept[id]) return;
+      const [x, y, z] = level === "" ? spine.middle.map((v) => -share * v) : spine.apart[level].map((v) => v * share);
+      const s = level === "" ? 1 + share : 1;
+      if (kept[id].type === "Text") {
+        places[id] = places[id] || Array.from(kept[id].position.data);
+        const data = Float32Array.from(places[id].map((v, k) => v + [x, y, z][k]));
+        change(id, { position: { data, shape: [3] } });
+      } else {
+        const data = new Float32Array([s, 0, 0, x, 0, s, 0, y, 0, 0, s, z, 0, 0, 0, 1]);
+        change(id, { model_matrix: { data, shape: [4, 4] } });
+      }
+    };
+    for (const [level, id] of Object.entries(spine.surfaces)) move(level, id);
+    for (const things of Object.values(spine.layers)) for (const [level, id] of things) move(level, id);
+    // Step back by as much, looking the same way.
+    const seen = k3d.getWorld().controls.getCameraArray ? k3d.getWorld().controls.getCameraArray() : lastCamera;
+    look(seen, (1 + share) / stretched);
+    stretched = 1 + share;
+  }
+
+  let lastCamera = spine.cameras.anterior;
+  function look(camera, farther) {
+    const place = camera.slice(0, 3).map((v, k) => camera[k + 3] + (v - camera[k + 3]) * farther);
+    lastCamera = [...place, ...camera.slice(3)];
+    k3d.setCamera(lastCamera);
+  }
+
+  function angle() {
+    const upper = at("upper").value;
+    const words = spine.angles[`${upper} ${at("lower").value} ${at("plane").value}`];
+    at("angle").textContent = upper ? words || "choose a lower level below the upper one" : "";
+  }
+
+  function numbers() { at("numbers").innerHTML = spine.numbers[at("vertebra").value]; }
+
+  function tick(value) {
+    for (const box of all("input.level")) box.checked = value;
+    showAll();
+  }
+
+  at("colour-by").onchange = colour;
+  at("opacity").oninput = opacity;
+  at("apart").oninput = apart;
+  at("vertebra").onchange = numbers;
+  at("all").onclick = () => tick(true);
+  at("none").onclick = () => tick(false);
+  for (const id of ["upper", "lower", "plane"]) at(id).onchange = angle;
+  for (const box of all("input.level, input.layer")) box.onchange = showAll;
+  for (const button of all("button.camera")) button.onclick = () => look(spine.cameras[button.value], stretched);
+  k3d.setViewMode("callback");
+  k3d.on(k3d.events.OBJECT_CLICKED, (hit) => {
+    const id = hit && (hit.K3DIdentifier !== undefined ? hit.K3DIdentifier : hit.object && hit.object.K3DIdentifier);
+    if (levelOf[id]) { at("vertebra").value = levelOf[id]; numbers(); }
+  });
+  new ResizeObserver(() => k3d.resizeHelper && k3d.resizeHelper()).observe(at("canvasTarget"));
+  colour();
+  numbers();
+  window.page = { k3d, ready: true };
+}

@@ -1,0 +1,54 @@
+"""What the viewers need, said in one sentence where it is not there."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from verse_morph.errors import VerseMorphError
+
+# Package, the major version that the viewers were made for.
+WIDGETS = {"ipywidgets": 8, "anywidget": 0}
+SURFACES = WIDGETS | {"k3d": 3}
+SLICES = WIDGETS | {"ipyniivue": 2}
+NOT_SHOWN = (
+    "This is an interactive viewer of verse_morph. If you read this sentence, the page that you are looking at has no "
+    "widgets: open the notebook in JupyterLab 4 with ipywidgets 8 installed in the environment that runs JupyterLab, "
+    "and run the cell again; or write a page that needs neither with save_html(...)."
+)
+
+
+class ViewerUnavailable(VerseMorphError):
+    """A viewer needs a package, or a version of it, that is not installed."""
+
+
+def require(wanted: dict[str, int]) -> None:
+    """Refuse where a package of the viewers is missing or of another major version.
+
+    Parameters
+    ----------
+    wanted : dict of str to int
+        Major version by the package's name.
+
+    Raises
+    ------
+    ViewerUnavailable
+        Says which one, what was found, and how to mend it.
+    """
+    for name, major in wanted.items():
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found = ""
+        if found.split(".")[0] != str(major):
+            there = f"version {found} is installed" if found else "it is not installed"
+            raise ViewerUnavailable(
+                f"this viewer needs {name} {major}.x and {there}: pip install '{name}>={major},<{major + 1}', then "
+                "restart the kernel and reload the page"
+            )
+
+
+def mime_bundle(widget: object, **kwargs: object) -> dict[str, object]:
+    """What a notebook shows of a widget, with a sentence in place of an empty cell where there are no widgets."""
+    made = widget._repr_mimebundle_(**kwargs)  # type: ignore[attr-defined]
+    data = made[0] if isinstance(made, tuple) else made
+    return {**data, "text/html": f"<p>{NOT_SHOWN}</p>"}

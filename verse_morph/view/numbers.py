@@ -1,0 +1,71 @@
+"""One vertebra's row of a table as HTML: every number with its unit, every missing one with its reason."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from verse_morph.tables import WHY, why_column
+from verse_morph.view.colours import dictionary, title_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HEAD = ("scan", "level", "label", "status", "flags")
+
+
+def numbers_html(level: str, table: pd.DataFrame | None, note: str = "") -> str:
+    """The numbers of one vertebra.
+
+    Parameters
+    ----------
+    level : str
+    table : DataFrame or None
+        One row per vertebra; of several rows for a level the first is shown.
+    note : str
+        A sentence to put above, for instance why there is no surface.
+
+    Notes
+    -----
+    The definition of a column appears where the pointer rests on its name.
+    """
+    lines = [f"<div class='vm-numbers'><b style='font-size:1.2em'>{escape(level)}</b>"]
+    if note:
+        lines.append(f"<p>{escape(note)}</p>")
+    rows = None if table is None else table[table["level"].astype(str) == level]
+    if rows is None or table is None or rows.empty:
+        return "".join([*lines, "<p>no row of a table was given for this level</p></div>"])
+    row = rows.iloc[0]
+    if "status" in row:
+        lines.append(f" &nbsp;{escape(str(row['status']).replace('_', ' '))}")
+    if "flags" in row and _text(row["flags"]):
+        lines.append(f"<br>flags: {escape(_text(row['flags']).replace(';', ', ').replace('_', ' '))}")
+    lines.append("<table style='border-collapse:collapse'>")
+    known = dictionary()
+    for name in table.columns:
+        if name in HEAD or name.endswith(WHY):
+            continue
+        lines.append(_line(name, row, known[name].definition if name in known else ""))
+    return "".join([*lines, "</table></div>"])
+
+
+def _line(name: str, row: pd.Series, definition: str) -> str:
+    reason = _text(row.get(why_column(name), ""))
+    value = _shown(row[name])
+    cell = escape(value) if value else f"<i title='{escape(reason, quote=True)}'>{escape(reason) or 'no value'}</i>"
+    hint = escape(" ".join(definition.split()), quote=True)
+    style = "padding:0 8px 0 0;vertical-align:top;text-align:left"
+    return (
+        f"<tr><td style='{style}' title='{hint}'>{escape(title_of(name))}</td>"
+        f"<td style='padding:0;text-align:left;vertical-align:top'>{cell}</td></tr>"
+    )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.5g}"
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    return "" if value is None or value != value else str(value)

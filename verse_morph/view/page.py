@@ -1,0 +1,141 @@
+"""One HTML page with a spine and its numbers, for people without Python: no server, no network, no installation."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_morph.errors import NotMeasurable
+from verse_morph.io.files import replacing
+from verse_morph.spine import Spine
+from verse_morph.view import needs
+from verse_morph.view.angle import PLANES, construction
+from verse_morph.view.colours import choices, colouring, key_html, title_of
+from verse_morph.view.numbers import numbers_html
+from verse_morph.view.scene import Scene, scene_of
+from verse_morph.view.surfaces import CAMERAS, LAYERS, Drawn, camera, draw, draw_layer, matrix_of, middle_mm
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ASSETS = Path(__file__).parent / "assets"
+# A whole spine at this many triangles per vertebra makes a page of 5 to 6 MB.
+COMPRESSION = 9
+
+
+def write_page(spine: Spine | Scene, table: pd.DataFrame | None, path: Path | str) -> Path:
+    """Write the page of one spine.
+
+    Parameters
+    ----------
+    spine : Spine or Scene
+    table : DataFrame or None
+        One row per vertebra.
+    path : Path or str
+        ``.html``; replaced only when complete.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written there.
+    NotMeasurable
+        There is no vertebra to show.
+    ViewerUnavailable
+        A package of the viewers is missing or of another major version.
+    """
+    target = Path(path)
+    text = page_html(spine if isinstance(spine, Scene) else scene_of(spine), table)
+    with replacing(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return target
+
+
+def page_html(scene: Scene, table: pd.DataFrame | None) -> str:
+    """The text of the page."""
+    needs.require(needs.SURFACES)
+    drawn = draw([scene])
+    layers = [name for name in LAYERS if draw_layer(drawn, name)]
+    for name in layers:
+        for thing in drawn.layers[name].values():
+            thing.visible = name == "names"
+    drawn.plot.camera = camera(scene.bounds_mm(), "anterior")
+    content = json.dumps(_content(drawn, scene, table, layers), allow_nan=False, separators=(",", ":"))
+    script = (ASSETS / "page.js").read_text(encoding="utf-8")
+    made = drawn.plot.get_snapshot(COMPRESSION, additional_js_code="startPage(K3DInstance);")
+    head = f"<style>{(ASSETS / 'page.css').read_text(encoding='utf-8')}</style>"
+    # A closing tag inside a string would end the script.
+    data = content.replace("</", "<\\/")
+    body = f"{_body(scene, table, layers)}<script>window.SPINE = {data};\n{script}</script>"
+    made = made.replace("</head>", f"{head}</head>", 1).replace("<body>", f"<body>{body}", 1)
+    start = made.index("<title>")
+    return f"{made[:start]}<title>{escape(scene.name)}</title>{made[made.index('</title>') + 8 :]}"
+
+
+def _content(drawn: Drawn, scene: Scene, table: pd.DataFrame | None, layers: list[str]) -> dict[str, Any]:
+    levels = scene.levels()
+    shown = {key: colouring(key, levels, table) for key in choices(table)}
+    return {
+        "levels": levels,
+        "surfaces": {level: thing.id for (_, level), thing in drawn.surfaces.items()},
+        "layers": {name: [[level, thing.id] for (_, level), thing in drawn.layers[name].items()] for name in layers},
+        "apart": {level: _rounded(matrix_of([scene], (0, level), 1.0, np.zeros(3))[:3, 3]) for level in levels},
+        "middle": _rounded(middle_mm(scene)),
+        "colours": {key: [one.colours[level] for level in levels] for key, one in shown.items()},
+        "keys": {key: key_html(one) for key, one in shown.items()},
+        "numbers": {level: numbers_html(level, table, scene[level].why) for level in levels},
+        "angles": _angles(scene),
+        "cameras": {name: camera(scene.bounds_mm(), name) for name in CAMERAS},
+    }
+
+
+def _rounded(values: NDArray) -> list[float]:
+    return [round(float(v), 2) for v in values]
+
+
+def _angles(scene: Scene) -> dict[str, str]:
+    """The angle of every pair of levels in words, by ``upper lower plane``."""
+    found = {}
+    levels = scene.levels()
+    for k, upper in enumerate(levels):
+        for lower in levels[k + 1 :]:
+            for plane in PLANES:
+                try:
+                    words = construction(scene, upper, lower, plane).words
+                except NotMeasurable as reason:
+                    words = str(reason)
+                found[f"{upper} {lower} {plane}"] = words
+    return found
+
+
+def _body(scene: Scene, table: pd.DataFrame | None, layers: list[str]) -> str:
+    levels = scene.levels()
+    boxes = "".join(f"<label><input type='checkbox' class='level' value='{n}' checked> {n}</label>" for n in levels)
+    ticks = "".join(
+        f"<label><input type='checkbox' class='layer' value='{n}'{' checked' if n == 'names' else ''}> {n}</label>"
+        for n in layers
+    )
+    cameras = "".join(f"<button type='button' class='camera' value='{name}'>{name}</button>" for name in CAMERAS)
+    text = (ASSETS / "page.html").read_text(encoding="utf-8")
+    fields = {
+        "NAME": escape(scene.name),
+        "COLOUR_BY": _options([(title_of(key), key) for key in choices(table)]),
+        "VERTEBRAE": _options([(level, level) for level in levels]),
+        "UPPER": _options([("none", ""), *((level, level) for level in levels)]),
+        "LOWER": _options([(level, level) for level in reversed(levels)]),
+        "PLANES": _options([(plane, plane) for plane in PLANES]),
+        "LEVELS": boxes,
+        "LAYERS": ticks,
+        "CAMERAS": cameras,
+    }
+    for name, value in fields.items():
+        text = text.replace(f"[{name}]", value)
+    return text
+
+
+def _options(pairs: list[tuple[str, str]]) -> str:
+    return "".join(f"<option value='{escape(value, quote=True)}'>{escape(word)}</option>" for word, value in pairs)
