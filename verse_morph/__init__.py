@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Level", "__version__", "build_spine", "measure", "read_labels", "read_scan", "scan_variants", "segment", "view"]
+__all__ = [
+    "Level",
+    "__version__",
+    "build_spine",
+    "measure",
+    "read_labels",
+    "read_scan",
+    "scan_variants",
+    "segment",
+    "view",
+]
 
 _HOME = {
     "Level": "verse_morph.anatomy",

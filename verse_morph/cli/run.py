@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from verse_morph.io import Centroids
+    from verse_morph.variants import VariantFeatures
 
 HEIGHTS = ("height_anterior_mm", "height_middle_mm", "height_posterior_mm")
 VOLUMES = ("vertebra_volume_cm3", "body_volume_cm3")
@@ -66,6 +67,7 @@ class Results:
     table: pd.DataFrame
     discs: pd.DataFrame
     curves: pd.DataFrame
+    variants: VariantFeatures
     centroid_distance_mm: Mapping[str, float | None]
     notes: tuple[str, ...]
     added: Added = field(default_factory=Added)
@@ -145,6 +147,7 @@ def build_results(
     """
     from verse_morph.measure import measure, measure_curves, measure_discs
     from verse_morph.shape import build_spine
+    from verse_morph.variants import scan_variants
 
     asked = extras or Extras()
     asked.require_ct(scan)
@@ -155,8 +158,10 @@ def build_results(
     report("measuring", 0, 1)
     notes = (*labels.notes, *(scan.notes if scan is not None else ()), *spine.notes, *said)
     tables = (measure(spine, calibrated_catalogue(calibration)), measure_discs(spine), measure_curves(spine))
+    report("variants", 0, 1)
+    variants = scan_variants(spine, scan, labels)
     added = add(asked, calibration, (labels, scan), spine, tables[0], report)
-    return Results(labels, scan, spine, *tables, {}, notes, added)
+    return Results(labels, scan, spine, *tables, variants, {}, notes, added)
 
 
 def _distances(frame: pd.DataFrame, points: Centroids) -> dict[str, float | None]:
@@ -179,6 +184,7 @@ def write_results(results: Results, folder: Path, meshes: bool = True, figures: 
     write_table(results.table, folder / "vertebrae.csv", parquet=True)
     write_table(results.discs, folder / "discs.csv", parquet=True)
     write_table(results.curves, folder / "curves.csv", parquet=True)
+    write_table(results.variants.row(), folder / "variants.csv", parquet=True)
     write_json(_scan_record(results), folder / "scan.json")
     write_added(results.added, folder)
     surfaces = {str(v.level): v.mesh for v in results.spine if v.mesh is not None} if meshes else {}
@@ -226,6 +232,7 @@ def _scan_record(results: Results) -> dict[str, Any]:
         "rows": {str(word): int((status == str(word)).sum()) for word in Status},
         "ct": None if scan is None else {"name": scan.name, "meta": dict(scan.meta)},
         "body_centroid_distance_mm": dict(results.centroid_distance_mm),
+        "variants": results.variants.record(),
         "density": dict(results.added.density) or None,
         "calibration": results.added.calibration,
         "spinal_deformity_index": _deformity_index(results.table),

@@ -1,0 +1,347 @@
+"""Ribs beside the labelled vertebrae: found as labels or as bone in the CT, followed from head to tip, classed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_morph.anatomy import Level
+from verse_morph.space import FloatArray, Grid
+from verse_morph.spine import Flag, Frame, Spine, Vertebra
+from verse_morph.variants.neighbourhood import Neighbourhood, Surroundings, rib_code
+from verse_morph.variants.rules import Rules
+from verse_morph.variants.trace import Trace, trace
+
+SIDES = ("left", "right")
+# The mask's own surface blurs beyond the mask: this much around vertebrae is not taken for other bone.
+PEEL_MM = 1.2
+# A rib begins this near to its vertebra, and is a neighbour's if that one has much more of it as near.
+CONTACT_MM = 6.0
+SMALLEST_MM3 = 60.0
+# No rib is thicker; bone that merges with others is.
+THICKEST_MM2 = 260.0
+# Ribs descend this far below their vertebra.
+DESCENT_MM = 160.0
+# Without this much view beside the vertebra an absent rib says nothing.
+VIEW_MM = 15.0
+# Ribs touch vertebrae beside the body's middle and behind its front.
+BESIDE_MM, FRONT_MM = 9.0, 9.0
+# A tubercle lies this near to the tip of its transverse process.
+TUBERCLE_MM = 10.0
+# A vertebra from T11 on claims a piece of bone when it has this share of the first one's contact.
+FLOATING_SHARE = 0.25
+# The first rib runs close to C7: only what C7 touches more than half as much as T1 is C7's own.
+CERVICAL_SHARE = 0.6
+
+Place = tuple[Level, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Rib:
+    """One side of one vertebra.
+
+    Parameters
+    ----------
+    level : Level
+    side : str
+        ``left`` or ``right``, the patient's.
+    kind : str
+        ``rib``, ``stump``, ``none`` (in view and no rib there) or ``not_assessable``.
+    length_mm : float or None
+        From the middle of the head to the tip along the middle line; at least this where ``truncated``.
+    truncated : bool
+        The rib meets the border of the image.
+    borderline : bool
+        The length lies in the band where stump and rib are a matter of taste.
+    why : str
+        Why there is no length, or no class.
+    points_mm : array (N, 3) or None
+        The middle line, world RAS mm.
+    source : str
+        ``mask`` (a labelled rib) or ``ct``; empty where nothing was looked at.
+    """
+
+    level: Level
+    side: str
+    kind: str
+    length_mm: float | None = None
+    truncated: bool = False
+    borderline: bool = False
+    why: str = ""
+    points_mm: FloatArray | None = None
+    source: str = ""
+
+
+def find_ribs(around: Surroundings, rules: Rules) -> tuple[Rib, ...]:
+    """Both sides of C7, every thoracic vertebra and L1.
+
+    Parameters
+    ----------
+    around : Surroundings
+    rules : Rules
+
+    Notes
+    -----
+    Misleads when vessels full of contrast medium touch the ribs, when a rib's tip is all cartilage, and when the mask
+    takes part of the rib for the vertebra.
+    """
+    carriers = [v for v in around.spine if v.level is Level.C7 or v.level.region == "thoracic" or v.level is Level.L1]
+    if not carriers:
+        return ()
+    if around.hu is None and not around.has_ribs:
+        return tuple(_nothing(v.level, side, "needs a CT or a mask with ribs") for v in carriers for side in SIDES)
+    near = around.box(*_thorax(around, carriers), finest_mm=0.9)
+    pieces = _labelled(near) if around.has_ribs else _bony(near, rules)
+    found = _assigned(near, pieces, around, split=not around.has_ribs)
+    out = []
+    for vertebra in carriers:
+        frame = frame_of(vertebra, around.spine)
+        for side in SIDES:
+            piece = found.get((vertebra.level, side))
+            out.append(_rib(vertebra, side, piece, near, frame, rules))
+    return tuple(out)
+
+
+def frame_of(vertebra: Vertebra, spine: Spine) -> Frame | None:
+    """A vertebra's frame, or where it has none (a cut body, C1) the next vertebra's, moved here."""
+    if vertebra.frame is not None:
+        return vertebra.frame
+    framed = [v for v in spine if v.frame is not None]
+    if not framed:
+        return None
+    next_one = min(framed, key=lambda v: abs(v.level.rank - vertebra.level.rank)).frame
+    assert next_one is not None
+    middle = vertebra.grid.to_world(np.argwhere(vertebra.mask)).mean(axis=0)
+    if vertebra.centre_mm is not None:
+        middle = vertebra.centre_mm
+    return Frame(middle, next_one.right, next_one.anterior, next_one.superior)
+
+
+def _thorax(around: Surroundings, carriers: Sequence[Vertebra]) -> tuple[FloatArray, FloatArray]:
+    ends = around.grid.to_world(np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in around.grid.shape])).reshape(3, -1).T)
+    low, high = ends.min(axis=0), ends.max(axis=0)
+    heights = [v.grid.to_world(np.argwhere(v.mask))[:, 2] for v in carriers]
+    low[2] = max(low[2], min(float(h.min()) for h in heights) - DESCENT_MM)
+    high[2] = min(high[2], max(float(h.max()) for h in heights) + 25.0)
+    return low, high
+
+
+# --- candidates -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """One piece of bone in its own box."""
+
+    box: tuple[slice, ...]
+    mask: NDArray[np.bool_]
+    # Where it merges with another vertebra's rib, world mm.
+    joint_mm: FloatArray | None = None
+
+
+def _bony(near: Neighbourhood, rules: Rules) -> NDArray:
+    """Numbered pieces of bone outside the mask."""
+    import cc3d
+    import edt
+
+    assert near.hu is not None
+    away = edt.edt(near.levels == 0, anisotropy=tuple(near.grid.spacing_mm), black_border=False)
+    bone = (near.hu > rules.bone_hu) & (away > PEEL_MM) & (near.named == 0)
+    pieces = cc3d.connected_components(bone, connectivity=26)
+    sizes = np.bincount(pieces.ravel())
+    small = sizes * near.grid.voxel_volume_mm3 < SMALLEST_MM3
+    small[0] = True
+    return np.where(small, 0, np.cumsum(~small))[pieces]
+
+
+def _labelled(near: Neighbourhood) -> NDArray:
+    return np.where(near.named >= rib_code(0, "left"), near.named, 0)
+
+
+def _assigned(near: Neighbourhood, pieces: NDArray, around: Surroundings, split: bool) -> dict[Place, Piece]:
+    """The piece of bone that belongs to each side of each vertebra: the one it touches most, if no other does more."""
+    from scipy.ndimage import find_objects
+
+    contact: dict[int, dict[Place, FloatArray]] = {}
+    for vertebra in around.spine:
+        # A neck vertebra above C7 keeps what touches it (vessels, the clavicle) from being taken for a rib of C7.
+        if vertebra.level >= Level.C5:
+            for side, piece, points in _contacts(near, pieces, vertebra, frame_of(vertebra, around.spine)):
+                contact.setdefault(piece, {})[vertebra.level, side] = points
+    boxes = find_objects(pieces)
+    out: dict[Place, Piece] = {}
+    for number, mine in sorted(contact.items()):
+        box = boxes[number - 1]
+        for place, part in _shares(Piece(box, pieces[box] == number), near.grid, mine, around.spine, split):
+            if place not in out or part.mask.sum() > out[place].mask.sum():
+                out[place] = part
+    return out
+
+
+def _contacts(
+    near: Neighbourhood, pieces: NDArray, vertebra: Vertebra, frame: Frame | None
+) -> Iterator[tuple[str, int, FloatArray]]:
+    """Which pieces lie near a vertebra, beside or behind its body: side, number, points of contact (world mm)."""
+    import edt
+
+    inside = near.levels == vertebra.level.rank + 1
+    box = _box_of(inside, near.grid, CONTACT_MM + 1)
+    if box is None or frame is None:
+        return
+    away = edt.edt(~inside[box], anisotropy=tuple(near.grid.spacing_mm), black_border=False)
+    close = np.argwhere((away <= CONTACT_MM) & (pieces[box] > 0))
+    points = near.grid.crop(box).to_world(close)
+    at = frame.to_local(points)
+    beside = (np.abs(at[:, 0]) > BESIDE_MM) & (at[:, 1] < FRONT_MM)
+    numbers = pieces[box][tuple(close.T)]
+    for side, mask in (("left", at[:, 0] < 0), ("right", at[:, 0] > 0)):
+        here = mask & beside
+        for number in np.unique(numbers[here]):
+            yield side, int(number), points[here & (numbers == number)]
+
+
+def _box_of(mask: NDArray[np.bool_], grid: Grid, margin_mm: float) -> tuple[slice, ...] | None:
+    lines = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    if not all(len(line) for line in lines):
+        return None
+    more = np.ceil(margin_mm / grid.spacing_mm).astype(int)
+    return tuple(
+        slice(max(0, int(line[0]) - m), min(n, int(line[-1]) + 1 + m))
+        for line, m, n in zip(lines, more, mask.shape, strict=True)
+    )
+
+
+def _shares(
+    piece: Piece, grid: Grid, contact: Mapping[Place, FloatArray], spine: Spine, split: bool
+) -> Iterator[tuple[Place, Piece]]:
+    """One piece of bone, or its parts where ribs of several vertebrae merge farther out."""
+    from scipy.ndimage import binary_dilation
+    from scipy.spatial import cKDTree
+    from skimage.segmentation import watershed
+
+    most = max(contact, key=lambda place: len(contact[place]))
+    seeds = {place: _seed(spine, place, points, len(contact[most])) for place, points in contact.items()}
+    own = {place: points for place, points in seeds.items() if points is not None}
+    if not split or len(own) < 2:
+        yield next(iter(own)) if split and own else most, piece
+        return
+    mask, here = piece.mask, grid.crop(piece.box)
+    voxels = np.argwhere(mask)
+    tree = cKDTree(here.to_world(voxels))
+    marks = np.zeros(mask.shape, dtype=np.int32)
+    for number, points in enumerate(own.values(), start=1):
+        marks[tuple(voxels[tree.query(points)[1]].T)] = number
+    parts = watershed(np.zeros(marks.shape, dtype=np.uint8), marks, mask=mask, connectivity=3)
+    for number, place in enumerate(own, start=1):
+        mine = parts == number
+        joint = np.argwhere(binary_dilation(mine, np.ones((3, 3, 3))) & mask & ~mine)
+        yield place, Piece(piece.box, mine, here.to_world(joint) if len(joint) else None)
+
+
+def _seed(spine: Spine, place: Place, points: FloatArray, most: int) -> FloatArray | None:
+    """Where a piece of bone is this vertebra's own: in front of its transverse process; or, from T11 on, where ribs
+    have no second joint, wherever it lies at the vertebra. A head at the body may be the next rib's.
+    """
+    if place[0] >= Level.T11:
+        return points if len(points) >= FLOATING_SHARE * most else None
+    if place[0] <= Level.C7:
+        return points if len(points) >= CERVICAL_SHARE * most else None
+    tip = _process_tip(spine, *place)
+    if tip is None:
+        return None
+    near = points[np.linalg.norm(points - tip, axis=1) < TUBERCLE_MM]
+    return near if len(near) else None
+
+
+def _process_tip(spine: Spine, level: Level, side: str) -> FloatArray | None:
+    """The tip of a vertebra's transverse process: its outermost voxels behind the body's middle."""
+    vertebra = spine[level]
+    frame = frame_of(vertebra, spine)
+    if frame is None:
+        return None
+    points = vertebra.grid.to_world(np.argwhere(vertebra.mask))
+    local = frame.to_local(points)
+    outwards = local[:, 0] * (1 if side == "right" else -1)
+    behind = local[:, 1] < 0
+    if not behind.any():
+        return None
+    tip = points[behind & (outwards > outwards[behind].max() - 2.0)].mean(axis=0)
+    return np.asarray(tip, dtype=np.float64)
+
+
+# --- one rib ----------------------------------------------------------------------------------------------------------
+
+
+def _rib(
+    vertebra: Vertebra, side: str, piece: Piece | None, near: Neighbourhood, frame: Frame | None, rules: Rules
+) -> Rib:
+    level, source = vertebra.level, "mask" if near.hu is None or near.has_ribs else "ct"
+    if frame is None:
+        return _nothing(level, side, "no vertebra in view has axes of its own")
+    if piece is None:
+        return _absent(vertebra, side, near, frame, source)
+    strength = near.hu[piece.box] if near.hu is not None and source == "ct" else None
+    line = trace(piece.mask, near.grid.crop(piece.box), _start(frame, side), strength)
+    if line.section_mm2 > THICKEST_MM2:
+        why = f"the bone beside it is {line.section_mm2:.0f} mm2 thick: it merges with other bone"
+        return Rib(level, side, "not_assessable", why=why, source=source)
+    if not _is_rib(line, frame, side, rules):
+        return _absent(vertebra, side, near, frame, source)
+    rib = Rib(level, side, "rib", line.length_mm, points_mm=line.points_mm, source=source)
+    return _classed(rib, piece, near, rules)
+
+
+def _classed(rib: Rib, piece: Piece, near: Neighbourhood, rules: Rules) -> Rib:
+    length = rib.length_mm or 0.0
+    truncated = _meets_border(piece, near)
+    low, high = rules.stump_band_mm
+    borderline = low <= length <= high and not truncated
+    kind, why = "rib" if length >= rules.stump_mm else "stump", ""
+    if truncated and kind == "stump":
+        kind, why = "not_assessable", f"the border of the image cuts the rib after {length:.0f} mm"
+    if piece.joint_mm is not None and rib.points_mm is not None:
+        free = float(np.linalg.norm(piece.joint_mm - rib.points_mm[0], axis=1).min())
+        truncated = True
+        if free < high:
+            why = f"the rib merges with another vertebra's after {free:.0f} mm"
+            return replace(rib, kind="not_assessable", length_mm=None, why=why)
+    return replace(rib, kind=kind, why=why, truncated=truncated, borderline=borderline)
+
+
+def _start(frame: Frame, side: str) -> FloatArray:
+    """Where a head lies nearest to: the side of the body, towards its back."""
+    return frame.to_world(np.array([8.0 if side == "right" else -8.0, -4.0, 3.0]))
+
+
+def _is_rib(line: Trace, frame: Frame, side: str, rules: Rules) -> bool:
+    """Long enough, and leading away from the vertebra to its own side."""
+    outwards = frame.to_local(line.points_mm)[:, 0] * (1 if side == "right" else -1)
+    return line.length_mm >= rules.shortest_rib_mm and float(outwards[-1]) > float(outwards[0]) + 3.0
+
+
+def _meets_border(piece: Piece, near: Neighbourhood) -> bool:
+    for axis in range(3):
+        part, size = piece.box[axis], near.grid.shape[axis]
+        if part.start == 0 and bool(np.take(piece.mask, 0, axis=axis).any()):
+            return True
+        if part.stop == size and bool(np.take(piece.mask, -1, axis=axis).any()):
+            return True
+    return False
+
+
+def _absent(vertebra: Vertebra, side: str, near: Neighbourhood, frame: Frame, source: str) -> Rib:
+    points = vertebra.grid.to_world(np.argwhere(vertebra.mask))
+    outwards = frame.to_local(points)[:, 0] * (1 if side == "right" else -1)
+    tip = points[outwards.argmax()] + (frame.right if side == "right" else -frame.right) * VIEW_MM
+    if not bool(near.grid.contains(tip)):
+        return _nothing(vertebra.level, side, "the image ends beside the vertebra", source)
+    if Flag.BODY_CUT in vertebra.flags:
+        return _nothing(vertebra.level, side, "the image border cuts the vertebra", source)
+    return Rib(vertebra.level, side, "none", why="no rib in view beside the vertebra", source=source)
+
+
+def _nothing(level: Level, side: str, why: str, source: str = "") -> Rib:
+    return Rib(level, side, "not_assessable", why=why, source=source)
