@@ -20,7 +20,7 @@ POINTS = 3000
 # Triangles whose middles are nearest to a point are looked at; the nearest point of a surface lies on one of them as
 # long as triangles are of a size.
 CANDIDATES = 8
-STEPS, SETTLED_MM = 40, 1e-3
+FIRST_STEPS, STEPS, SETTLED_MM = 5, 40, 1e-4
 COLUMNS = ("chamfer_rigid_mm", "assd_rigid_mm", "hd95_rigid_mm", "assd_similarity_mm", "hd95_similarity_mm", "scale")
 
 
@@ -44,10 +44,13 @@ class Target:
         from scipy.spatial import KDTree
 
         self._triangles = mesh.vertices_mm[mesh.faces]
+        normal = np.cross(self._triangles[:, 1] - self._triangles[:, 0], self._triangles[:, 2] - self._triangles[:, 0])
+        length = np.linalg.norm(normal, axis=1, keepdims=True)
+        self._normals = normal / np.where(length > 0, length, 1)
         self._tree = KDTree(self._triangles.mean(axis=1))
 
-    def nearest(self, points_mm: NDArray) -> tuple[FloatArray, FloatArray]:
-        """Nearest surface points (N, 3) and distances (N,)."""
+    def nearest(self, points_mm: NDArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Nearest surface points (N, 3), distances (N,), and the surface's normals there (N, 3)."""
         import trimesh
 
         wanted = min(CANDIDATES, len(self._triangles))
@@ -56,7 +59,7 @@ class Target:
         at = at.reshape(len(points_mm), wanted, 3)
         away = np.linalg.norm(at - points_mm[:, None], axis=2)
         best, rows = away.argmin(axis=1), np.arange(len(points_mm))
-        return at[rows, best], away[rows, best]
+        return at[rows, best], away[rows, best], self._normals[found[rows, best]]
 
 
 def similarity(first: Spine, second: Spine, seed: int = 0) -> pd.DataFrame:
@@ -155,15 +158,34 @@ def align(points: NDArray, target: Mesh, start: Alignment, sized: bool) -> Align
     sized : bool
     """
     surface, found = Target(target), start
-    before = np.inf
-    for _ in range(STEPS):
+    best, least = start, np.inf
+    for step in range(STEPS):
         moved = found(points)
-        nearest, away = surface.nearest(moved)
-        if before - away.mean() < SETTLED_MM:
+        nearest, away, normals = surface.nearest(moved)
+        gain, mean = least - float(away.mean()), float(away.mean())
+        if gain > 0:
+            best, least = found, mean
+        if step > FIRST_STEPS and gain < SETTLED_MM:
             break
-        before = float(away.mean())
-        found = fit(points, nearest, sized)
-    return found
+        # Points onto points pull in from afar but creep along smooth surfaces; onto planes they then settle quickly.
+        found = fit(points, nearest, sized) if step < FIRST_STEPS else _slide(found, moved, nearest, normals, sized)
+    return best
+
+
+def _slide(found: Alignment, moved: NDArray, nearest: NDArray, normals: NDArray, sized: bool) -> Alignment:
+    """A small further motion that brings points onto the tangent planes of a surface (Chen & Medioni 1992)."""
+    from scipy.spatial.transform import Rotation
+
+    middle = moved.mean(axis=0)
+    arm = moved - middle
+    columns = [np.cross(arm, normals), normals]
+    if sized:
+        columns.append(np.einsum("ij,ij->i", arm, normals)[:, None])
+    missing = np.einsum("ij,ij->i", nearest - moved, normals)
+    step = np.linalg.lstsq(np.hstack(columns), missing, rcond=1e-4)[0]
+    turn, scale = Rotation.from_rotvec(step[:3]).as_matrix(), 1 + float(step[6]) if sized else 1.0
+    shift = scale * turn @ (found.shift_mm - middle) + middle + step[3:6]
+    return Alignment(turn @ found.rotation, shift, scale * found.scale)
 
 
 def fit(points: NDArray, onto: NDArray, sized: bool) -> Alignment:
@@ -189,7 +211,7 @@ def distances(
     moving, target : Mesh
     alignment : Alignment
     """
-    _, there = Target(target).nearest(alignment(points))
-    _, here = Target(Mesh(alignment(moving.vertices_mm), moving.faces)).nearest(back)
+    _, there, _ = Target(target).nearest(alignment(points))
+    _, here, _ = Target(Mesh(alignment(moving.vertices_mm), moving.faces)).nearest(back)
     every = np.concatenate([there, here])
     return float(there.mean() + here.mean()), float(every.mean()), float(np.percentile(every, 95))
