@@ -78,7 +78,7 @@ def draw(seed: int, source: str) -> SpineParameters:
         pelvis=False,
         neck=False,
         pathology=Pathology(fractures=fractures),
-        view=View(upper="T3", lower="last", half_width_mm=28.0, front_mm=6.0, back_mm=4.0),
+        view=View(upper="T3", lower="last", half_width_mm=34.0, front_mm=6.0, back_mm=4.0),
     )
     reference.BODIES = OWN_BODIES if source == "own" else _other_bodies(rng)
     return draw_parameters(np.random.default_rng(seed), options)
@@ -175,7 +175,8 @@ def weighted_kappa(true: np.ndarray, found: np.ndarray) -> float:
     np.add.at(counts, (true.astype(int), found.astype(int)), 1)
     weight = np.abs(np.subtract.outer(np.arange(4), np.arange(4)))
     chance = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
-    return float(1 - (weight * counts).sum() / (weight * chance).sum())
+    expected = (weight * chance).sum()
+    return float(1 - (weight * counts).sum() / expected) if expected else float("nan")
 
 
 def given_row(cases: pd.DataFrame) -> dict[str, str]:
@@ -197,13 +198,17 @@ def life_row(cases: pd.DataFrame) -> dict[str, str]:
     normal = (known["kind"] == "none").to_numpy()
     ill = true >= 2
     return {
-        "weighted kappa": f"{weighted_kappa(true, found):.2f}" if len(known) and ill.any() else "no case",
+        "weighted kappa": f"{weighted_kappa(true, found):.2f}" if len(set(true)) > 1 else "no case",
         "grade 2 or 3 found": wilson(int((found[ill] >= 2).sum()), int(ill.sum())),
         "below 2 found so": wilson(int((found[~ill] < 2).sum()), int((~ill).sum())),
         "unfractured, graded 1 or more": wilson(int((found[normal] >= 1).sum()), int(normal.sum())),
-        "loss, mean absolute error": f"{np.abs(known['life'] - known['true'])[~normal].mean():.1f} points",
+        "loss, mean absolute error": _points(np.abs(known["life"] - known["true"])[~normal]),
         "not assessed": str(len(cases) - len(known)),
     }
+
+
+def _points(errors: pd.Series) -> str:
+    return f"{errors.mean():.1f} points" if len(errors) else "no case"
 
 
 def markdown(cases: pd.DataFrame, by: list[str], row: object) -> Iterator[str]:
