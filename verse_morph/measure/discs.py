@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from verse_morph.anatomy import Level, missing_between
 from verse_morph.errors import NotMeasurable
-from verse_morph.measure.body import STEP_MM, per_subject
+from verse_morph.measure.body import per_subject
 from verse_morph.measure.measurement import measurement
 from verse_morph.measure.rims import END_FLAGS, Rim, perpendicular, rim_of, rim_of_sacrum
 from verse_morph.space import FloatArray
@@ -32,14 +32,18 @@ SIDE_SHARES = {"left": -0.3, "right": 0.3}
 MIDSAGITTAL_SHARE = 0.10
 HALF_BAND_MM = 1.0
 # How far a line looks for bone from the middle of the disc: back through what may overlap there, and on.
-BEHIND_MM, AHEAD_MM = 12.0, 45.0
+BEHIND_MM, AHEAD_MM = 10.0, 30.0
+# The field that lines look through is smooth over a millimetre.
+STEP_MM = 0.5
 # Bodies nearer than this share of a voxel touch: a gap that the mask cannot show is no height.
 TOUCH_VOXELS = 0.75
 # No disc is higher than this share of its depth; a gap that a vertebra is missing from is higher.
 TALLEST_SHARE = 0.8
-# Endplate points end about 2 mm inside the outline.
-FOOTPRINT_MM = 2.0
-LATTICE_MM = 1.0
+# Endplate points end about 2 mm inside the outline; the common footprint leaves out its outer millimetre, where
+# outlines are rounded.
+FOOTPRINT_MM = 1.0
+SACRUM_NEAR_MM = 4.0
+LATTICE_MM = 2.0
 
 
 class BodiesTouch(NotMeasurable):
@@ -140,23 +144,34 @@ def flags_of(disc: Disc) -> frozenset[Flag]:
 
 
 @per_subject
+def facing_rims(disc: Disc) -> tuple[Rim, Rim]:
+    """Lower rim of the upper vertebra and upper rim of the lower one.
+
+    Raises
+    ------
+    NotMeasurable
+        A vertebra or a facing endplate is missing.
+    """
+    if disc.upper is None:
+        raise NotMeasurable(f"{disc.name}: {disc.upper_level} is not in the mask")
+    above = rim_of(disc.upper, False)
+    if disc.sacrum is not None:
+        return above, rim_of_sacrum(disc.sacrum, above.right)
+    if disc.lower is None:
+        raise NotMeasurable(f"{disc.name}: {disc.lower_level} is not in the mask")
+    return above, rim_of(disc.lower, True)
+
+
+@per_subject
 def gap_of(disc: Disc) -> Gap:
     """Axes and extent of a disc.
 
     Raises
     ------
     NotMeasurable
-        A vertebra or a facing endplate is missing, or one vertebra lies behind the other's reach.
+        A vertebra or a facing endplate is missing, or one body has slipped off the other.
     """
-    if disc.upper is None:
-        raise NotMeasurable(f"{disc.name}: {disc.upper_level} is not in the mask")
-    above = rim_of(disc.upper, False)
-    if disc.sacrum is not None:
-        below = rim_of_sacrum(disc.sacrum, above.right)
-    elif disc.lower is not None:
-        below = rim_of(disc.lower, True)
-    else:
-        raise NotMeasurable(f"{disc.name}: {disc.lower_level} is not in the mask")
+    above, below = facing_rims(disc)
     up = above.up + below.up
     up = np.asarray(up / np.linalg.norm(up), dtype=np.float64)
     right = perpendicular(above.right + below.right, up)
@@ -195,7 +210,7 @@ def _sacral_bone(plate: Endplate, starts_mm: NDArray, direction: NDArray) -> Flo
     for i, index in enumerate(near):
         design = np.column_stack([np.ones(len(index)), across[index] - at[i]])
         met[i] = np.linalg.lstsq(design, plate.points_mm[index] @ direction, rcond=None)[0][0]
-    return np.where(far[:, 0] <= 2 * FOOTPRINT_MM, met - starts_mm @ direction, np.nan)
+    return np.where(far[:, 0] <= SACRUM_NEAR_MM, met - starts_mm @ direction, np.nan)
 
 
 def _gaps(disc: Disc, x: NDArray, y: NDArray) -> FloatArray:
@@ -319,7 +334,8 @@ def farfan_index(disc: Disc) -> float:
 
 @measurement(unit="mm", length_power=1, of="disc", source=VOLUMETRIC)
 def height_volumetric(disc: Disc) -> float:
-    """Mean thickness of the gap: its volume where both endplates are, divided by the area of that common footprint.
+    """Mean thickness of the gap: its volume where both endplates are, without their outer millimetre, divided by the
+    area of that common footprint.
 
     Misleads where bodies touch at an edge: what overlaps there counts as no gap.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from verse_morph.measure.discs import Disc, gap_of
+from verse_morph.measure.discs import Disc, facing_rims
 from verse_morph.measure.measurement import measurement
 
 SLIP = "posterior corners against the lower endplate, Taillard 1954; grades Meyerding 1932"
@@ -16,17 +16,17 @@ def slip_mm(disc: Disc) -> float:
     """Distance of the upper vertebra's lower back corner in front of the lower one's upper back corner, along the
     lower one's upper rim plane, in the mid-sagittal plane.
 
-    Positive forwards, negative for a retrolisthesis. Misleads with osteophytes at the back corners, and up to 2 mm
-    are normal.
+    Positive forwards, negative for a retrolisthesis. Misleads with osteophytes at the back corners, and in a wedged
+    disc: its posterior height times the sine of half its angle counts as slip.
     """
-    gap = gap_of(disc)
-    return float((gap.above.depth_ends_mm[0] - gap.below.depth_ends_mm[0]) @ gap.below.front)
+    above, below = facing_rims(disc)
+    return float((above.depth_ends_mm[0] - below.depth_ends_mm[0]) @ below.front)
 
 
 @measurement(unit="pct", length_power=0, of="disc", source=SLIP)
 def slip_pct(disc: Disc) -> float:
     """Slip as a share of the depth of the lower vertebra's upper endplate, positive forwards."""
-    return 100 * float(slip_mm(disc)) / gap_of(disc).below.depth.length
+    return 100 * float(slip_mm(disc)) / facing_rims(disc)[1].depth.length
 
 
 @measurement(unit="mm", length_power=1, of="disc", mirror="flip", source=SLIP)
@@ -34,8 +34,8 @@ def slip_lateral(disc: Disc) -> float:
     """Distance of the middle of the upper vertebra's lower endplate to the right of the middle of the lower one's upper
     endplate, along the latter's rim plane.
     """
-    gap = gap_of(disc)
-    return float((gap.above.middle_mm - gap.below.middle_mm) @ gap.below.right)
+    above, below = facing_rims(disc)
+    return float((above.middle_mm - below.middle_mm) @ below.right)
 
 
 @measurement(unit="", length_power=None, of="disc", source=SLIP)

@@ -22,6 +22,10 @@ FLANK_SLOPE = 1.0
 # planes are fitted
 # between them.
 UNCINATE_FREE_HALF_WIDTH = 0.3
+# C2 bears its lateral masses on both sides of its body: what ends farther than this from the surface under the middle
+# strip is theirs.
+MIDDLE_STRIP_MM = 4.0
+MASSES_MM = 2.0
 # A back corner: beyond this share of the half-width, within this share of the depth from the back.
 PEDICLE_CORNER = (0.5, 0.35)
 
@@ -103,6 +107,8 @@ def endplate(cols: Columns, frame: Frame, upper: bool, level: Level) -> Endplate
     a spur does not tilt them.
     """
     heights = cols.top if upper else cols.bottom
+    if level is Level.C2:
+        heights = _without_masses(cols, heights)
     footprint, depth = _footprint(cols, heights)
     if footprint.sum() < 2 * MINIMUM_COLUMNS:
         return None
@@ -130,6 +136,16 @@ def endplate(cols: Columns, frame: Frame, upper: bool, level: Level) -> Endplate
     points = np.column_stack([cols.x[where[:, 0]], cols.y[where[:, 1]], heights[whole]])
     planes = [_world_plane(fit, at, frame, upper) for fit in (rim_fit, whole_fit)]
     return Endplate(frame.to_world(points), depth[whole], planes[0], planes[1], scatter)
+
+
+def _without_masses(cols: Columns, heights: NDArray) -> NDArray:
+    """Ends of the columns under the body of C2; NaN under its lateral masses."""
+    strip = np.isfinite(heights) & (np.abs(cols.x) <= MIDDLE_STRIP_MM)[:, None]
+    if strip.sum() < MINIMUM_COLUMNS:
+        return heights
+    y = np.broadcast_to(cols.y, heights.shape)
+    fit, _ = tukey_plane(np.column_stack([np.ones(strip.sum()), y[strip]]), heights[strip])
+    return np.where(np.abs(heights - fit[0] - fit[1] * y) <= MASSES_MM, heights, np.nan)
 
 
 def _footprint(cols: Columns, heights: NDArray) -> tuple[NDArray[np.bool_], NDArray]:

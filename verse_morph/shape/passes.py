@@ -145,12 +145,17 @@ def _shape_body(draft: Draft) -> Draft:
     body_field = smooth_field(body, draft.crop.grid)
     centre = draft.crop.grid.to_world(np.argwhere(body)).mean(axis=0)
     frame, collapsed, upper, lower = replace(frame, origin_mm=centre), False, None, None
+    along = frame
     for _ in range(2):
-        cols = columns(body_field, draft.crop.grid, frame, body)
-        upper = endplate(cols, frame, True, draft.level) if draft.level is not Level.C2 else None
-        lower = endplate(cols, frame, False, draft.level)
+        cols = columns(body_field, draft.crop.grid, along, body)
+        upper = endplate(cols, along, True, draft.level) if draft.level is not Level.C2 else None
+        lower = endplate(cols, along, False, draft.level)
         up, collapsed = _superior(upper, lower, frame.superior)
         frame = local_frame(centre, up, frame.anterior)
+        # The line of bodies ends at C2 and may lean by 20 degrees against its one endplate, whose corners oblique
+        # columns would miss.
+        one = draft.level is Level.C2 and lower is not None
+        along = local_frame(centre, -lower.rim.normal, frame.anterior) if one and lower else frame
     flags = draft.flags - {Flag.ENDPLATE_COLLAPSED} | ({Flag.ENDPLATE_COLLAPSED} if collapsed else set())
     outlined = replace(draft, body=body, body_field_mm=body_field, centre_mm=centre, frame=frame)
     return replace(outlined, superior=upper, inferior=lower, flags=flags)
