@@ -28,6 +28,17 @@ GRADES = {0: "#0072b2", 1: "#f0e442", 2: "#e69f00", 3: "#d55e00"}
 GRADE_COLUMNS = ("genant_grade", "eastell_grade", "meyerding")
 FLAGS = {"no flag": "#56b4e9", "flags": "#e69f00", "body cut": "#d55e00"}
 KEYS = ("level", "region", "flags")
+# How units are written for people.
+UNITS = {
+    "hu": "HU",
+    "pct": "%",
+    "deg": "degrees",
+    "mm2": "mm²",
+    "cm2": "cm²",
+    "cm3": "cm³",
+    "mg_cm3": "mg/cm³",
+    "per_m": "1/m",
+}
 NOT_NUMBERS = ("scan", "level", "label")
 ONE_SIGN, BOTH_SIGNS = "viridis", "BrBG"
 
@@ -135,9 +146,8 @@ def title_of(column: str) -> str:
     """
     unit = unit_of(column)
     stem = column[: -len(unit) - 1] if unit and column.lower().endswith(f"_{unit.lower()}") else column
-    shown = {"pct": "%", "deg": "degrees", "mm2": "mm²", "cm2": "cm²", "cm3": "cm³", "mg_cm3": "mg/cm³", "per_m": "1/m"}
     words = stem.replace("_", " ")
-    return f"{words} ({shown.get(unit, unit)})" if unit else words
+    return f"{words} ({UNITS.get(unit, unit)})" if unit else words
 
 
 def _by_flags(rows: pd.Series) -> Colouring:

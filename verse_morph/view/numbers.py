@@ -40,25 +40,37 @@ def numbers_html(level: str, table: pd.DataFrame | None, note: str = "") -> str:
         lines.append(f" &nbsp;{escape(str(row['status']).replace('_', ' '))}")
     if "flags" in row and _text(row["flags"]):
         lines.append(f"<br>flags: {escape(_text(row['flags']).replace(';', ', ').replace('_', ' '))}")
+    names = [name for name in table.columns if name not in HEAD and not name.endswith(WHY)]
     lines.append("<table style='border-collapse:collapse'>")
-    known = dictionary()
-    for name in table.columns:
-        if name in HEAD or name.endswith(WHY):
-            continue
-        lines.append(_line(name, row, known[name].definition if name in known else ""))
-    return "".join([*lines, "</table></div>"])
+    lines += [_line(name, _shown(row[name])) for name in names if _shown(row[name])]
+    lines.append("</table>")
+    lines += _missing(row, [name for name in names if not _shown(row[name])])
+    return "".join([*lines, "</div>"])
 
 
-def _line(name: str, row: pd.Series, definition: str) -> str:
-    reason = _text(row.get(why_column(name), ""))
-    value = _shown(row[name])
-    cell = escape(value) if value else f"<i title='{escape(reason, quote=True)}'>{escape(reason) or 'no value'}</i>"
-    hint = escape(" ".join(definition.split()), quote=True)
+def _line(name: str, value: str) -> str:
     style = "padding:0 8px 0 0;vertical-align:top;text-align:left"
     return (
-        f"<tr><td style='{style}' title='{hint}'>{escape(title_of(name))}</td>"
-        f"<td style='padding:0;text-align:left;vertical-align:top'>{cell}</td></tr>"
+        f"<tr><td style='{style}'>{_named(name)}</td>"
+        f"<td style='padding:0;text-align:left;vertical-align:top'>{escape(value)}</td></tr>"
     )
+
+
+def _named(name: str) -> str:
+    """The column's title; its definition appears where the pointer rests on it."""
+    definition = dictionary()[name].definition if name in dictionary() else ""
+    return f"<span title='{escape(' '.join(definition.split()), quote=True)}'>{escape(title_of(name))}</span>"
+
+
+def _missing(row: pd.Series, names: list[str]) -> list[str]:
+    """What has no value, by its reason: one cut body explains dozens of columns."""
+    reasons: dict[str, list[str]] = {}
+    for name in names:
+        reasons.setdefault(_text(row.get(why_column(name), "")) or "no reason given", []).append(name)
+    lines = [f"<p><b>Not measured: {len(names)}</b></p>"] if names else []
+    for reason, columns in reasons.items():
+        lines.append(f"<p><i>{escape(reason)}</i>: {', '.join(map(_named, columns))}</p>")
+    return lines
 
 
 def _shown(value: object) -> str:

@@ -63,6 +63,9 @@ def page_html(scene: Scene, table: pd.DataFrame | None) -> str:
     for name in layers:
         for thing in drawn.layers[name].values():
             thing.visible = name == "names"
+    for surface in drawn.surfaces.values():
+        # Its being there makes the surface clickable; the page itself answers.
+        surface.click_callback = _answered_by_the_page
     drawn.plot.camera = camera(scene.bounds_mm(), "anterior")
     content = json.dumps(_content(drawn, scene, table, layers), allow_nan=False, separators=(",", ":"))
     script = (ASSETS / "page.js").read_text(encoding="utf-8")
@@ -91,6 +94,10 @@ def _content(drawn: Drawn, scene: Scene, table: pd.DataFrame | None, layers: lis
         "angles": _angles(scene),
         "cameras": {name: camera(scene.bounds_mm(), name) for name in CAMERAS},
     }
+
+
+def _answered_by_the_page(_hit: object) -> None:
+    """Never called: a page has no kernel."""
 
 
 def _rounded(values: NDArray) -> list[float]:

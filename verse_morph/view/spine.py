@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,8 +147,9 @@ class SpineViewer:
         unknown = wanted - set(self._levels())
         if unknown:
             raise InputError(f"no {', '.join(sorted(unknown))} here; there are {' '.join(self._levels())}")
-        for level, button in self.controls["levels"].items():
-            button.value = level in wanted
+        with self._together():
+            for level, button in self.controls["levels"].items():
+                button.value = level in wanted
 
     def opacity(self, share: float) -> None:
         """Opacity of all surfaces, 0.05 to 1."""
@@ -299,10 +301,9 @@ class SpineViewer:
             found = {place: SCAN_COLOURS[place[0]] for place in self._keys}
         else:
             shown, found = self._colours(key)
-        for place, surface in self.drawn.surfaces.items():
-            value = int(found[place][1:], 16)
-            if surface.color != value:
-                surface.color = value
+        with self._together():
+            for place, surface in self.drawn.surfaces.items():
+                _set(surface, "color", int(found[place][1:], 16))
         self.controls["key"].value = key_html(shown)
 
     def _colours(self, key: str) -> tuple[Colouring, dict[Key, str]]:
@@ -322,18 +323,34 @@ class SpineViewer:
         return shown, {place: shown.colours[name] for place, name in zip(self._keys, names, strict=True)}
 
     def _set_opacity(self, share: float) -> None:
-        for surface in self.drawn.surfaces.values():
-            surface.opacity = share
+        with self._together():
+            for surface in self.drawn.surfaces.values():
+                surface.opacity = share
 
     def _set_shown(self) -> None:
         buttons = self.controls["levels"]
         self._hidden = {level for level, button in buttons.items() if not button.value}
         layers = self.controls["layers"]
-        for (_, level), surface in self.drawn.surfaces.items():
-            _set(surface, "visible", level not in self._hidden)
-        for name, things in self.drawn.layers.items():
-            for (_, level), thing in things.items():
-                _set(thing, "visible", layers[name].value and level not in self._hidden)
+        with self._together():
+            for (_, level), surface in self.drawn.surfaces.items():
+                _set(surface, "visible", level not in self._hidden)
+            for name, things in self.drawn.layers.items():
+                for (_, level), thing in things.items():
+                    _set(thing, "visible", layers[name].value and level not in self._hidden)
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Many changes, one picture: software rendering takes its time."""
+        plot = self.drawn.plot
+        if not plot.render_on_change:
+            yield
+            return
+        plot.render_on_change = False
+        try:
+            yield
+        finally:
+            plot.render_on_change = True
+            plot.render()
 
     def _toggle_layer(self, name: str, shown: bool) -> None:
         if not shown and name not in self.drawn.layers:
@@ -353,14 +370,15 @@ class SpineViewer:
         """Put every object where the sliders and the camera want it."""
         explode = self.controls["explode"].value
         beside = self._beside()
-        for key, thing in self.drawn.objects():
-            matrix = matrix_of(self.scenes, key, explode, beside).astype(np.float32)
-            if thing.type == "Text":
-                place = name_place(self.drawn.bone(key)) + matrix[:3, 3]
-                if not np.allclose(place, thing.position):
-                    thing.position = place
-            elif not np.allclose(matrix, thing.model_matrix):
-                thing.model_matrix = matrix
+        with self._together():
+            for key, thing in self.drawn.objects():
+                matrix = matrix_of(self.scenes, key, explode, beside).astype(np.float32)
+                if thing.type == "Text":
+                    place = name_place(self.drawn.bone(key)) + matrix[:3, 3]
+                    if not np.allclose(place, thing.position):
+                        thing.position = place
+                elif not np.allclose(matrix, thing.model_matrix):
+                    thing.model_matrix = matrix
 
     def _beside(self) -> np.ndarray:
         if len(self.scenes) == 2 and self.arrange == BESIDE:

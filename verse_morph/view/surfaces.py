@@ -143,8 +143,9 @@ def _name(bone: Bone, _scene: Scene) -> Any:
 
 
 def name_place(bone: Bone) -> NDArray[np.float32]:
-    """In front of the body, where it hides nothing."""
-    return np.asarray(bone.centre_mm + NAME_BESIDE_MM * bone.front, dtype=np.float32)
+    """In front of the body at its own height, where it hides nothing when seen from a side."""
+    level = bone.front * (1.0, 1.0, 0.0)
+    return np.asarray(bone.centre_mm + NAME_BESIDE_MM * level / np.linalg.norm(level), dtype=np.float32)
 
 
 def _plates(bone: Bone, _scene: Scene) -> Any:

@@ -21,62 +21,72 @@ function startPage(k3d) {
     return k3d.reload(was, hidden && was.visible !== false ? null : changes);
   }
 
+  // Many changes, one picture: software rendering takes its time.
+  async function together(work) {
+    k3d.setRenderOnChange(false);
+    const waiting = [];
+    work((id, changes) => waiting.push(change(id, changes)));
+    await Promise.all(waiting);
+    k3d.setRenderOnChange(true);
+    k3d.render();
+  }
+
   const shown = (level) => level === "" || all("input.level").some((box) => box.value === level && box.checked);
 
   function showAll() {
-    for (const [level, id] of Object.entries(spine.surfaces)) setVisible(id, shown(level));
-    for (const box of all("input.layer"))
-      for (const [level, id] of spine.layers[box.value]) setVisible(id, box.checked && shown(level));
-  }
-
-  function setVisible(id, visible) {
-    if (kept[id] && (kept[id].visible !== false) !== visible) change(id, { visible });
+    together((put) => {
+      const setVisible = (id, visible) => {
+        if (kept[id] && (kept[id].visible !== false) !== visible) put(id, { visible });
+      };
+      for (const [level, id] of Object.entries(spine.surfaces)) setVisible(id, shown(level));
+      for (const box of all("input.layer"))
+        for (const [level, id] of spine.layers[box.value]) setVisible(id, box.checked && shown(level));
+    });
   }
 
   function colour() {
     const key = at("colour-by").value;
-    spine.levels.forEach((level, k) => {
+    together((put) => spine.levels.forEach((level, k) => {
       const id = spine.surfaces[level];
-      if (id !== undefined) change(id, { color: parseInt(spine.colours[key][k].slice(1), 16) });
-    });
+      if (id !== undefined) put(id, { color: parseInt(spine.colours[key][k].slice(1), 16) });
+    }));
     at("key").innerHTML = spine.keys[key];
   }
 
   function opacity() {
     const value = parseFloat(at("opacity").value);
-    for (const id of Object.values(spine.surfaces)) change(id, { opacity: value });
+    together((put) => { for (const id of Object.values(spine.surfaces)) put(id, { opacity: value }); });
   }
 
   const places = {};
   let stretched = 1;
   function apart() {
     const share = parseFloat(at("apart").value);
-    const move = (level, id) => {
+    const move = (put, level, id) => {
       if (!kept[id]) return;
       const [x, y, z] = level === "" ? spine.middle.map((v) => -share * v) : spine.apart[level].map((v) => v * share);
       const s = level === "" ? 1 + share : 1;
       if (kept[id].type === "Text") {
         places[id] = places[id] || Array.from(kept[id].position.data);
         const data = Float32Array.from(places[id].map((v, k) => v + [x, y, z][k]));
-        change(id, { position: { data, shape: [3] } });
+        put(id, { position: { data, shape: [3] } });
       } else {
         const data = new Float32Array([s, 0, 0, x, 0, s, 0, y, 0, 0, s, z, 0, 0, 0, 1]);
-        change(id, { model_matrix: { data, shape: [4, 4] } });
+        put(id, { model_matrix: { data, shape: [4, 4] } });
       }
     };
-    for (const [level, id] of Object.entries(spine.surfaces)) move(level, id);
-    for (const things of Object.values(spine.layers)) for (const [level, id] of things) move(level, id);
+    together((put) => {
+      for (const [level, id] of Object.entries(spine.surfaces)) move(put, level, id);
+      for (const things of Object.values(spine.layers)) for (const [level, id] of things) move(put, level, id);
+    });
     // Step back by as much, looking the same way.
-    const seen = k3d.getWorld().controls.getCameraArray ? k3d.getWorld().controls.getCameraArray() : lastCamera;
-    look(seen, (1 + share) / stretched);
+    look(k3d.getWorld().controls.getCameraArray(), (1 + share) / stretched);
     stretched = 1 + share;
   }
 
-  let lastCamera = spine.cameras.anterior;
   function look(camera, farther) {
     const place = camera.slice(0, 3).map((v, k) => camera[k + 3] + (v - camera[k + 3]) * farther);
-    lastCamera = [...place, ...camera.slice(3)];
-    k3d.setCamera(lastCamera);
+    k3d.setCamera([...place, ...camera.slice(3)]);
   }
 
   function angle() {

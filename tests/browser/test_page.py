@@ -1,0 +1,109 @@
+"""The page without a server, opened from a file in a real browser that can reach nothing else."""
+
+import numpy as np
+import pytest
+
+from verse_morph.view.colours import MISSING, colouring
+from verse_morph.view.page import write_page
+from verse_morph.view.scene import scene_of
+from verse_morph.view.surfaces import FIELD_OF_VIEW_DEG
+
+from ..view.blocks import block_spine, block_table
+from .bench import hue_distance, project
+
+LEVELS = ["L1", "L2", "L3", "L4", "L5"]
+
+
+@pytest.fixture(scope="module")
+def spine():
+    return block_spine()
+
+
+@pytest.fixture(scope="module")
+def written(spine, tmp_path_factory):
+    return write_page(spine, block_table(spine), tmp_path_factory.mktemp("page") / "viewer.html")
+
+
+@pytest.fixture
+def shown(page, written):
+    """The page, when its controls are ready."""
+    page.tab.goto(written.as_uri())
+    page.wait_until(lambda: page.tab.evaluate("window.page?.ready === true"))
+    # Names lie over the middles of the bodies, where colours are read.
+    page.tab.uncheck("input.layer[value=names]")
+    return page
+
+
+def places(page, spine, preset="anterior"):
+    """Pixel of each vertebra's middle in the canvas."""
+    box = page.tab.locator("#canvasTarget canvas").first.bounding_box()
+    camera = page.tab.evaluate(f"SPINE.cameras.{preset}")
+    points = np.array([bone.centre_mm for bone in scene_of(spine).bones])
+    return box, project(camera, FIELD_OF_VIEW_DEG, (box["width"], box["height"]), points)
+
+
+def seen(page, spine, preset="anterior"):
+    """Colour at each vertebra's middle."""
+    _, pixels = places(page, spine, preset)
+    picture = page.picture("#canvasTarget canvas")
+    return {level: picture[round(y), round(x)] for level, (x, y) in zip(LEVELS, pixels, strict=True)}
+
+
+def fits(colours, wanted):
+    return all(hue_distance(colours[level], colour) < 12 for level, colour in wanted.items())
+
+
+def test_the_page_works_from_a_file(shown, spine):
+    table = block_table(spine)
+    shown.wait_until(lambda: fits(seen(shown, spine), colouring("level", LEVELS).colours))
+    shown.tab.select_option("#colour-by", "height_anterior_mm")
+    wanted = dict(colouring("height_anterior_mm", LEVELS, table).colours)
+    assert wanted.pop("L3") == MISSING
+    shown.wait_until(lambda: fits(seen(shown, spine), wanted))
+    assert np.ptp(seen(shown, spine)["L3"].astype(int)) < 12, "what is missing is grey"
+    assert "height anterior (mm)" in shown.tab.inner_text("#key")
+
+    shown.tab.uncheck("input.level[value=L2]")
+    shown.wait_until(lambda: seen(shown, spine)["L2"].min() > 240)
+    assert seen(shown, spine)["L1"].min() < 240
+    shown.tab.click("#all")
+    shown.wait_until(lambda: seen(shown, spine)["L2"].min() < 240)
+
+    box, pixels = places(shown, spine)
+    x, y = pixels[2]
+    shown.tab.mouse.click(box["x"] + x, box["y"] + y)
+    shown.wait_until(lambda: shown.tab.input_value("#vertebra") == "L3")
+    assert "L3: cut" in shown.tab.inner_text("#numbers")
+
+    shown.tab.select_option("#upper", "L1")
+    shown.tab.select_option("#lower", "L4")
+    assert "-30.0° (kyphotic" in shown.tab.inner_text("#angle")
+    assert shown.errors == []
+    assert shown.outside == []
+
+
+@pytest.mark.slow
+def test_every_other_control_changes_the_picture(shown, spine):
+    before = shown.picture("#canvasTarget canvas")
+
+    def changed():
+        nonlocal before
+        now = shown.picture("#canvasTarget canvas")
+        # A few pixels on the way do not count.
+        different = now.shape == before.shape and (np.abs(now.astype(int) - before).max(axis=2) > 25).sum() > 150
+        before = now if different else before
+        return different
+
+    for layer in ("endplate planes", "centre line", "canal"):
+        shown.tab.check(f"input.layer[value='{layer}']")
+        shown.tab.click("button.camera[value=left]")
+        shown.wait_until(changed)
+    shown.tab.locator("#opacity").fill("0.4")
+    shown.wait_until(changed)
+    shown.tab.locator("#apart").fill("0.5")
+    shown.wait_until(changed)
+    for preset in ("posterior", "right", "oblique"):
+        shown.tab.click(f"button.camera[value={preset}]")
+        shown.wait_until(changed)
+    assert shown.errors == []
+    assert shown.outside == []

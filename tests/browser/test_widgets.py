@@ -1,0 +1,108 @@
+"""The widgets in a real JupyterLab: drawn, right in colour and place, answering to their controls."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from verse_morph.view.colours import colouring
+from verse_morph.view.scene import scene_of
+from verse_morph.view.surfaces import FIELD_OF_VIEW_DEG, camera
+
+from ..view.blocks import block_spine, block_table
+from .bench import hue_distance, open_notebook, project, run_all
+
+BLOCKS = Path(__file__).parents[1] / "view"
+LEVELS = ["L1", "L2", "L3", "L4", "L5"]
+START = f"import sys\nsys.path.insert(0, {str(BLOCKS)!r})\nfrom blocks import *\nspine = block_spine()\n"
+SPINE = "import verse_morph as vm\nviewer = vm.view(spine, block_table(spine))\nviewer.layer('names', False)\nviewer"
+SLICES = """
+import numpy as np
+from verse_morph.space import Grid
+from verse_morph.view import SliceViewer
+from verse_morph.volume import Scan
+
+grid = Grid((80, 90, 120), np.array([[1, 0, 0, -40], [0, 1, 0, -45], [0, 0, 2, -190], [0, 0, 0, 1.0]]))
+world = grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1))
+hu = np.full(grid.shape, -300, dtype=np.int16)
+for vertebra in spine:
+    hu[(np.abs(world - vertebra.centre_mm) <= HALF_MM).all(axis=-1)] = 500
+SliceViewer(Scan(hu, grid, 'blocks'), spine=spine)
+"""
+
+
+def spine_colours(page):
+    """Colour at each vertebra's middle, seen from the front."""
+    picture = page.picture(".vm-spine-viewer canvas")
+    points = np.array([bone.centre_mm for bone in scene_of(block_spine()).bones])
+    where = camera(scene_of(block_spine()).bounds_mm(), "anterior")
+    pixels = project(where, FIELD_OF_VIEW_DEG, (picture.shape[1], picture.shape[0]), points)
+    return {level: picture[round(y), round(x)] for level, (x, y) in zip(LEVELS, pixels, strict=True)}
+
+
+def has(page, key):
+    wanted = colouring(key, LEVELS, block_table(block_spine())).colours
+    found = spine_colours(page)
+    return all(level == "L3" or hue_distance(found[level], wanted[level]) < 12 for level in LEVELS)
+
+
+def drawn(page, panel):
+    return int(page.tab.locator(".vm-panel canvas").nth(panel).get_attribute("data-drawn") or 0)
+
+
+@pytest.mark.slow
+def test_the_spine_viewer_in_jupyterlab(lab, page):
+    open_notebook(page, lab.write("spine.ipynb", START, SPINE))
+    run_all(page)
+    page.wait_until(lambda: page.tab.locator(".vm-spine-viewer canvas").count() > 0)
+    page.wait_until(lambda: has(page, "level"))
+
+    page.tab.get_by_label("colour by").select_option(label="height anterior (mm)")
+    page.wait_until(lambda: has(page, "height_anterior_mm"))
+    page.tab.get_by_role("button", name="L2", exact=True).click()
+    page.wait_until(lambda: spine_colours(page)["L2"].min() > 240)
+
+    box = page.tab.locator(".vm-spine-viewer canvas").first.bounding_box()
+    page.tab.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_until(lambda: "L3: cut" in page.tab.locator(".vm-numbers").inner_text())
+
+    before = page.picture(".vm-spine-viewer canvas")
+    page.tab.get_by_role("button", name="left", exact=True).click()
+    page.wait_until(lambda: (page.picture(".vm-spine-viewer canvas") != before).mean() > 0.01)
+    before = page.picture(".vm-spine-viewer canvas")
+    page.tab.get_by_text("endplate planes", exact=True).click()
+    page.wait_until(lambda: (page.picture(".vm-spine-viewer canvas") != before).mean() > 0.002)
+    page.tab.get_by_label("angle from").select_option(label="L1")
+    page.wait_until(lambda: "-40.0°" in page.tab.locator(".vm-spine-viewer").inner_text())
+    assert page.errors == []
+    assert page.outside == []
+
+
+@pytest.mark.slow
+def test_the_slice_viewer_in_jupyterlab(lab, page):
+    open_notebook(page, lab.write("slices.ipynb", START, SLICES))
+    run_all(page)
+    page.wait_until(lambda: page.tab.locator(".vm-panel canvas").count() == 5)
+    for panel in range(5):
+        page.wait_until(lambda panel=panel: np.ptp(page.picture(".vm-panel canvas", panel).astype(int)) > 100)
+
+    words = page.tab.locator(".vm-slice-viewer")
+    assert "500 HU" in words.inner_text()
+    axial, before = page.tab.locator(".vm-panel canvas").nth(0), drawn(page, 1)
+    box = axial.bounding_box()
+    page.tab.mouse.click(box["x"] + 5, box["y"] + box["height"] / 2)
+    page.wait_until(lambda: "-300 HU" in words.inner_text())
+    assert "R 38" in words.inner_text() or "R 39" in words.inner_text()
+    page.wait_until(lambda: drawn(page, 1) > before)
+
+    at = words.inner_text()
+    axial.focus()
+    page.tab.keyboard.press("PageUp")
+    page.wait_until(lambda: words.inner_text() != at)
+    page.tab.get_by_label("level").select_option(label="L1")
+    page.wait_until(lambda: "500 HU" in words.inner_text())
+    grey = page.picture(".vm-panel canvas", 1).astype(int)
+    page.tab.get_by_label("window").select_option(label="soft tissue")
+    page.wait_until(lambda: np.abs(page.picture(".vm-panel canvas", 1) - grey).max() > 50)
+    assert page.errors == []
+    assert page.outside == []
