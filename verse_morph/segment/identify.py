@@ -27,8 +27,9 @@ LEVELS = tuple(level for level in Level if level is not Level.S1)
 RANKS, SACRUM = len(LEVELS), Level.S1.rank
 _REGION = np.array([("cervical", "thoracic", "lumbar").index(level.region) for level in LEVELS])
 MARGIN_MM = 30.0
-# A peak is a vertebra when the heatmaps of all levels together reach this, and no closer peak is higher.
-LEAST_PEAK = 0.3
+# A peak in the sagittal heatmaps of all levels together is a candidate from here on; it is a vertebra or not with even
+# odds where the mean of both views reaches LEAST_PEAK.
+SEARCHED_PEAK, LEAST_PEAK = 0.15, 0.3
 PEAK_REACH_MM = 8.0
 # Odds of a peak to be a vertebra grow e-fold with every such step above the least one.
 PEAK_STEP = 0.07
@@ -217,7 +218,7 @@ def _peaks(values: NDArray[np.float32], reach: int) -> list[tuple[int, int]]:
 
     smooth = gaussian_filter(values, 1.0)
     highest = smooth == maximum_filter(smooth, size=(2 * reach + 1, 4 * reach + 1))
-    return [(int(r), int(c)) for r, c in np.argwhere(highest & (smooth >= LEAST_PEAK))]
+    return [(int(r), int(c)) for r, c in np.argwhere(highest & (smooth >= SEARCHED_PEAK))]
 
 
 def _centroid(values: NDArray[np.float32], row: int, column: int, reach: int) -> tuple[float, float]:
