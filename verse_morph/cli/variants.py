@@ -93,7 +93,7 @@ def _compare(job: VariantsJob, participants: pd.DataFrame) -> pd.DataFrame | Non
     from verse_morph.io import read_table
     from verse_morph.stats.measurements import GRADE, compare
     from verse_morph.stats.multiplicity import adjusted
-    from verse_morph.stats.rows import test_table
+    from verse_morph.stats.rows import as_table
 
     if job.measurements is None:
         if job.measures or job.margins:
@@ -106,7 +106,7 @@ def _compare(job: VariantsJob, participants: pd.DataFrame) -> pd.DataFrame | Non
     families = []
     for by in ("vendor", GRADE):
         rows = [row for name in wanted for row in compare(values, participants, name, by, margins.get(name))]
-        families.append(adjusted(test_table(rows)).assign(family=by))
+        families.append(adjusted(as_table(rows)).assign(family=by))
     return pd.concat(families, ignore_index=True)
 
 

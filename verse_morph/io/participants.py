@@ -207,7 +207,7 @@ def _column(raw: pd.DataFrame, field: Field, found: list[Problem]) -> pd.Series:
 
 def _subjects(table: pd.DataFrame) -> pd.Series:
     """The subject of each row: as given, else the first part of the scan's name."""
-    named = table["scan"].str.split("_").str[0]
+    named = table["scan"].str.extract("^([^_]+)", expand=False).astype("str")
     return table["subject"].fillna(named).str.removeprefix("sub-")
 
 

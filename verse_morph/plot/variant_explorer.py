@@ -11,7 +11,7 @@ from verse_morph.plot.variants import measurement_figure, save_figure, shares_fi
 from verse_morph.plot.variants_page import figure_html, sentences_html, table_html
 from verse_morph.stats.measurements import compare, gather
 from verse_morph.stats.prevalence import enrichment_warning, prevalence
-from verse_morph.stats.rows import test_table
+from verse_morph.stats.rows import as_table
 from verse_morph.stats.subset import Filters, choices, method_text, subset
 from verse_morph.stats.variants import VARIANTS
 
@@ -137,7 +137,7 @@ class VariantExplorer:
         by = "castellvi_type" if self.by == "castellvi" else self.by
         values = self.measured()
         rows = compare(values, self.kept, self._shown(), by)
-        self.rows = test_table(rows)
+        self.rows = as_table(rows)
         self._table.value = sentences_html(self.rows["sentence"])
         data = gather(values, self.kept, self._shown(), by)
         return measurement_figure(data, self._shown(), enrichment_warning(self.kept))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from verse_morph.io.participants import check_participants
+from verse_morph.io.participants import COLUMNS, check_participants
 from verse_morph.phantom.dataset import case_name
 from verse_morph.phantom.presets import draw_scanner
 from verse_morph.phantom.recipe import Recipe, draw_recipe
@@ -43,11 +43,10 @@ def phantom_cohort(n: int = 300, seed: int = 0) -> pd.DataFrame:
     """
     import pandas as pd
 
-    table = check_participants(pd.DataFrame([_participant(i, *_draw(i, seed)) for i in range(n)]))
-    if n:
-        split = stratified_split(table, seed).set_index("subject")["split"]
-        table["split"] = table["subject"].map(split)
-    return table
+    rows = [_participant(i, *_draw(i, seed)) for i in range(n)]
+    table = check_participants(pd.DataFrame(rows, columns=list(COLUMNS)))
+    split = stratified_split(table, seed).set_index("subject")["split"]
+    return table.assign(split=table["subject"].map(split).astype("str"))
 
 
 def phantom_measurements(n: int = 300, seed: int = 0) -> pd.DataFrame:

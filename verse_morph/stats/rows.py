@@ -28,7 +28,7 @@ TEST_COLUMNS = (
 )
 
 
-def test_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def as_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows of tests as a table; numbers that a test does not have stay empty."""
     import pandas as pd
 

@@ -10,7 +10,7 @@ from verse_morph.stats.association import association, cross_table
 from verse_morph.stats.multiplicity import adjusted
 from verse_morph.stats.paper import contradictions, side_by_side
 from verse_morph.stats.prevalence import grade_shares, prevalence
-from verse_morph.stats.rows import test_table
+from verse_morph.stats.rows import as_table
 from verse_morph.stats.selection import check_inclusion
 from verse_morph.stats.stratified import over_strata, trend
 from verse_morph.stats.variants import VARIANTS, one_per_subject
@@ -84,4 +84,4 @@ def _tests(participants: pd.DataFrame, outcomes: tuple[str, ...], seed: int, uni
     within = [row for outcome in outcomes for row in over_strata(participants, outcome, "vendor", "split", unit)]
     trends = [trend(participants, outcome, unit) for outcome in outcomes if outcome not in _NOT_BY_GRADE]
     families = {"by vendor": by_vendor, "by grade": by_grade, "by vendor within split": within, "over grades": trends}
-    return [adjusted(test_table(rows)).assign(family=name) for name, rows in families.items()]
+    return [adjusted(as_table(rows)).assign(family=name) for name, rows in families.items()]
