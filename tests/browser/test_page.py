@@ -69,6 +69,8 @@ def test_the_page_works_from_a_file(shown, spine):
     shown.tab.click("#all")
     shown.wait_until(lambda: seen(shown, spine)["L2"].min() < 240)
 
+    # A click on a name means the vertebra behind it.
+    shown.tab.check("input.layer[value=names]")
     box, pixels = places(shown, spine)
     x, y = pixels[2]
     shown.tab.mouse.click(box["x"] + x, box["y"] + y)

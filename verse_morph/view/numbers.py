@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 HEAD = ("scan", "level", "label", "status", "flags")
 
 
+def first_with_numbers(levels: list[str], table: pd.DataFrame | None) -> str:
+    """The first level whose row has numbers: one that the border cuts says little to begin with."""
+    if table is None or "status" not in table:
+        return levels[0]
+    rows = table.set_index("level")["status"].astype(str)
+    return next((level for level in levels if rows.get(level, "not_measurable") != "not_measurable"), levels[0])
+
+
 def numbers_html(level: str, table: pd.DataFrame | None, note: str = "") -> str:
     """The numbers of one vertebra.
 

@@ -16,7 +16,7 @@ from verse_morph.spine import Spine
 from verse_morph.view import needs
 from verse_morph.view.angle import PLANES, construction
 from verse_morph.view.colours import choices, colouring, key_html, title_of
-from verse_morph.view.numbers import numbers_html
+from verse_morph.view.numbers import first_with_numbers, numbers_html
 from verse_morph.view.scene import Scene, scene_of
 from verse_morph.view.surfaces import CAMERAS, LAYERS, Drawn, camera, draw, draw_layer, matrix_of, middle_mm
 
@@ -92,6 +92,7 @@ def _content(drawn: Drawn, scene: Scene, table: pd.DataFrame | None, layers: lis
         "keys": {key: key_html(one) for key, one in shown.items()},
         "numbers": {level: numbers_html(level, table, scene[level].why) for level in levels},
         "angles": _angles(scene),
+        "first": first_with_numbers(levels, table),
         "cameras": {name: camera(scene.bounds_mm(), name) for name in CAMERAS},
     }
 

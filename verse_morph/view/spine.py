@@ -15,7 +15,7 @@ from verse_morph.spine import Spine
 from verse_morph.view import needs
 from verse_morph.view.angle import PLANES, construction
 from verse_morph.view.colours import Colouring, choices, colouring, key_html, title_of
-from verse_morph.view.numbers import numbers_html
+from verse_morph.view.numbers import first_with_numbers, numbers_html
 from verse_morph.view.scene import Scene, aligned, scene_of
 from verse_morph.view.surfaces import (
     ANGLE_COLOUR,
@@ -39,6 +39,8 @@ BESIDE, OVER = "beside", "over"
 SCANS = "scan"
 SCAN_COLOURS = ("#0072b2", "#e69f00")
 HINT = "Drag turns, wheel zooms, right button shifts. Click a vertebra, or choose it above, to read its numbers."
+# k3d's names catch clicks; here a click on a name means the vertebra behind it.
+STYLE = "<style>.vm-spine-viewer div[style*='pointer-events: all'] { pointer-events: none !important; }</style>"
 FOOTER = "Surfaces are simplified for drawing; numbers come from the table. Research use, not diagnosis."
 
 
@@ -129,6 +131,7 @@ class SpineViewer:
         self._toggle_layer("names", True)
         self.camera("anterior")
         self._numbers(self._keys[0])
+        self.select(first_with_numbers(self.scenes[0].levels(), self.tables[0]))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, object]:
         return needs.mime_bundle(self.widget, **kwargs)
@@ -260,7 +263,7 @@ class SpineViewer:
         numbers = w.Box([c["numbers"]], layout=w.Layout(height=height, overflow="auto"))
         right = w.VBox([c["vertebra"], numbers], layout=w.Layout(width="330px", flex="0 0 auto"))
         title = " and ".join(scene.name for scene in self.scenes)
-        made = w.VBox([w.HTML(f"<b>{title}</b>"), w.HBox([left, middle, right])])
+        made = w.VBox([w.HTML(f"{STYLE}<b>{title}</b>"), w.HBox([left, middle, right])])
         made.add_class("vm-spine-viewer")
         return made
 

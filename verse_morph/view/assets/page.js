@@ -117,6 +117,7 @@ function startPage(k3d) {
     if (levelOf[id]) { at("vertebra").value = levelOf[id]; numbers(); }
   });
   new ResizeObserver(() => k3d.resizeHelper && k3d.resizeHelper()).observe(at("canvasTarget"));
+  at("vertebra").value = spine.first;
   colour();
   numbers();
   window.page = { k3d, ready: true };

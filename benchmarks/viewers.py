@@ -1,0 +1,126 @@
+"""How long the viewers take in a real JupyterLab with software WebGL; needs a browser (`make browser`).
+
+    .venv/bin/python benchmarks/viewers.py [-o FOLDER]
+
+A spine of 24 vertebrae with 6,000 triangles each and a scan of 512 x 512 x 600 voxels. Wall times; the load of the
+machine is printed with them. With -o, pictures are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from browser.bench import CHROMIUM, FLAGS, Lab, Page, open_notebook, run_all, why_unavailable  # noqa: E402
+
+MAKE = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "tests" / "view")!r})
+import numpy as np, trimesh
+from dataclasses import replace
+from blocks import block_spine, block_table
+from verse_morph.spine import Mesh, Spine
+ball = trimesh.creation.icosphere(5, 14.0)
+spine = block_spine("C1", 25)
+bones = [replace(v, mesh=Mesh(ball.vertices * (1.5, 1.1, 0.9) + v.centre_mm, ball.faces)) for v in spine][:24]
+spine = Spine(tuple(bones), "24 surfaces")
+"""
+SPINE = """
+from verse_morph.view import view
+viewer = view(spine, block_table(spine))
+viewer.layer("names", False)
+viewer
+"""
+    "from verse_morph.view import view\nviewer = view(spine, block_table(spine))\nviewer.layer('names', False)\nviewer"
+)
+SCAN = """
+import psutil
+from verse_morph.space import Grid
+from verse_morph.view import SliceViewer
+from verse_morph.volume import Scan
+noise = np.random.default_rng(0).normal(0, 40, (512, 512, 1)).astype(np.int16)
+hu = np.empty((512, 512, 600), np.int16)
+hu[:] = noise
+SliceViewer(Scan(hu, Grid(hu.shape, np.diag([0.7, 0.7, 1.5, 1.0])), "512 x 512 x 600"))
+"""
+MEMORY = "print('kernel', round(psutil.Process().memory_info().rss / 1e9, 2), 'GB')"
+
+
+def load() -> str:
+    return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+
+
+def timed(words: str, page: Page, act, happened) -> None:
+    started = time.monotonic()
+    act()
+    page.wait_until(happened)
+    print(f"{words}: {time.monotonic() - started:.2f} s ({load()})", flush=True)
+
+
+def measure(page: Page, lab: Lab, out: Path | None) -> None:
+    open_notebook(page, lab.write("viewers.ipynb", MAKE, SPINE, SCAN, MEMORY))
+    started = time.monotonic()
+    run_all(page)
+    print(f"run all, kernel idle: {time.monotonic() - started:.2f} s ({load()})")
+    plot = ".vm-spine-viewer canvas"
+    page.wait_until(lambda: page.tab.locator(plot).count() > 0 and np.ptp(page.picture(plot).astype(int)) > 100)
+    page.wait_until(lambda: np.ptp(page.picture(".vm-panel canvas").astype(int)) > 50)
+    print(f"run all, 24 surfaces and CT slices drawn: {time.monotonic() - started:.2f} s ({load()})")
+    for key in ("region", "height anterior (mm)", "level"):
+        before = page.picture(plot)
+        choose = page.tab.get_by_label("colour by")
+        timed(
+            f"colour by {key}",
+            page,
+            lambda choose=choose, key=key: choose.select_option(label=key),
+            lambda before=before: (page.picture(plot) != before).any(),
+        )
+    box = page.tab.locator(plot).first.bounding_box()
+    numbers = page.tab.locator(".vm-numbers")
+    before = numbers.inner_text()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    timed("pick", page, lambda: page.tab.mouse.click(*middle), lambda: numbers.inner_text() != before)
+    words = page.tab.locator(".vm-slice-viewer")
+    for _ in range(3):
+        at = words.inner_text()
+        panel = page.tab.locator(".vm-panel canvas").nth(0)
+        panel.focus()
+        timed("next slice", page, lambda: page.tab.keyboard.press("PageUp"), lambda at=at: words.inner_text() != at)
+    print(page.tab.locator(".jp-OutputArea-output pre").last.inner_text().strip())
+    print("errors", page.errors, "outside", page.outside)
+    if out is not None:
+        out.mkdir(exist_ok=True, parents=True)
+        page.tab.locator(".vm-spine-viewer").screenshot(path=out / "spine.png")
+        page.tab.locator(".vm-slice-viewer").screenshot(path=out / "slices.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-o", "--output", type=Path)
+    out = parser.parse_args().output
+    if why_unavailable():
+        sys.exit(why_unavailable())
+    lab = Lab(Path(tempfile.mkdtemp()))
+    try:
+        lab.start()
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            tab = browser.new_context(viewport={"width": 1500, "height": 1000}).new_page()
+            measure(Page(tab).watch(), lab, out)
+            browser.close()
+    finally:
+        lab.stop()
+
+
+if __name__ == "__main__":
+    main()
