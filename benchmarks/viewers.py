@@ -41,8 +41,6 @@ viewer = view(spine, block_table(spine))
 viewer.layer("names", False)
 viewer
 """
-    "from verse_morph.view import view\nviewer = view(spine, block_table(spine))\nviewer.layer('names', False)\nviewer"
-)
 SCAN = """
 import psutil
 from verse_morph.space import Grid
