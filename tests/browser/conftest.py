@@ -2,7 +2,7 @@
 
 import pytest
 
-from .bench import CHROMIUM, FLAGS, LOCAL, Lab, Page, why_unavailable
+from .bench import CHROMIUM, FLAGS, LOCAL, PATIENCE_S, Lab, Page, why_unavailable
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +24,7 @@ def page(browser):
     """A fresh tab that can reach this machine only and notes what went wrong."""
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     context.route(lambda url: not url.startswith(LOCAL), lambda route: route.abort())
+    context.set_default_timeout(PATIENCE_S * 1000)
     made = Page(context.new_page()).watch()
     yield made
     context.close()
