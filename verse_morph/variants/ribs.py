@@ -16,10 +16,20 @@ from verse_morph.variants.rules import Rules
 from verse_morph.variants.trace import Trace, trace
 
 SIDES = ("left", "right")
-# The mask's own surface blurs beyond the mask: this much around vertebrae is not taken for other bone.
-PEEL_MM = 1.2
+# The mask's own surface blurs beyond the mask: this much, and this share of the largest voxel, around vertebrae is not
+# taken for other bone.
+PEEL_MM, PEEL_VOXELS = 0.7, 0.8
+# Organs and vessels full of contrast medium are as bright as bone, but thicker than any rib: radius, and what is
+# cleared about them, mm.
+ORGAN_MM, ORGAN_RIM_MM = 8.0, 1.5
 # A rib begins this near to its vertebra, and is a neighbour's if that one has much more of it as near.
 CONTACT_MM = 6.0
+# ... and what has no voxel this near beyond the peel only passes by.
+JOINT_MM = 1.8
+# Joints lie between these heights, counted from the body's middle.
+JOINT_Z_MM = (-15.0, 18.0)
+# Ribs from T11 on begin nearer to the midline than this.
+PASSING_MM = 30.0
 SMALLEST_MM3 = 60.0
 # No rib is thicker; bone that merges with others is.
 THICKEST_MM2 = 260.0
@@ -148,13 +158,34 @@ def _bony(near: Neighbourhood, rules: Rules) -> NDArray:
     import edt
 
     assert near.hu is not None
-    away = edt.edt(near.levels == 0, anisotropy=tuple(near.grid.spacing_mm), black_border=False)
-    bone = (near.hu > rules.bone_hu) & (away > PEEL_MM) & (near.named == 0)
+    spacing = tuple(near.grid.spacing_mm)
+    away = edt.edt(near.levels == 0, anisotropy=spacing, black_border=False)
+    bone = (near.hu > rules.bone_hu) & (away > _peel_mm(near)) & (near.named == 0)
+    bone &= ~_organs(near, rules)
     pieces = cc3d.connected_components(bone, connectivity=26)
     sizes = np.bincount(pieces.ravel())
     small = sizes * near.grid.voxel_volume_mm3 < SMALLEST_MM3
     small[0] = True
     return np.where(small, 0, np.cumsum(~small))[pieces]
+
+
+def _peel_mm(near: Neighbourhood) -> float:
+    return PEEL_MM + PEEL_VOXELS * float(near.grid.spacing_mm.max())
+
+
+def _organs(near: Neighbourhood, rules: Rules) -> NDArray[np.bool_]:
+    """Bright regions outside the vertebrae that are thicker than a rib."""
+    import edt
+    from scipy.ndimage import gaussian_filter
+
+    assert near.hu is not None
+    spacing = tuple(near.grid.spacing_mm)
+    # Smoothed once more: noise must not tear an organ, and a rib's spongy core must not thicken it.
+    bright = gaussian_filter(near.hu, 2.0 / near.grid.spacing_mm, truncate=2) > 0.8 * rules.bone_hu
+    core = edt.edt(bright & (near.levels == 0), anisotropy=spacing, black_border=False) > ORGAN_MM
+    if not core.any():
+        return core
+    return edt.edt(~core, anisotropy=spacing, black_border=False) < ORGAN_MM + ORGAN_RIM_MM
 
 
 def _labelled(near: Neighbourhood) -> NDArray:
@@ -195,12 +226,20 @@ def _contacts(
     close = np.argwhere((away <= CONTACT_MM) & (pieces[box] > 0))
     points = near.grid.crop(box).to_world(close)
     at = frame.to_local(points)
-    beside = (np.abs(at[:, 0]) > BESIDE_MM) & (at[:, 1] < FRONT_MM)
+    beside = (
+        (np.abs(at[:, 0]) > BESIDE_MM) & (at[:, 1] < FRONT_MM) & (at[:, 2] > JOINT_Z_MM[0]) & (at[:, 2] < JOINT_Z_MM[1])
+    )
     numbers = pieces[box][tuple(close.T)]
+    distance = away[tuple(close.T)]
+    joint_mm = _peel_mm(near) + JOINT_MM
     for side, mask in (("left", at[:, 0] < 0), ("right", at[:, 0] > 0)):
         here = mask & beside
         for number in np.unique(numbers[here]):
-            yield side, int(number), points[here & (numbers == number)]
+            mine = here & (numbers == number)
+            # The twelfth rib passes L1's process farther out, or at a distance; a rib with a joint does not.
+            passes = vertebra.level >= Level.T11 and np.abs(at[mine, 0]).min() > PASSING_MM
+            if distance[mine].min() <= joint_mm and not passes:
+                yield side, int(number), points[mine]
 
 
 def _box_of(mask: NDArray[np.bool_], grid: Grid, margin_mm: float) -> tuple[slice, ...] | None:

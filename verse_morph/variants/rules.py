@@ -33,7 +33,7 @@ class Rules:
 
     stump_mm: float = 38.0
     stump_band_mm: tuple[float, float] = (35.0, 42.0)
-    bone_hu: float = 160.0
+    bone_hu: float = 200.0
     shortest_rib_mm: float = 8.0
     long_c7_mm: float = 0.0
     articulation_mm: float = 2.0
