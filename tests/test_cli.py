@@ -138,10 +138,11 @@ def test_demo_tells_the_whole_story(call, tmp_path):
     code, text, _ = call("demo", "-o", tmp_path)
     assert code == 0
     assert "measured minus true" in text
-    (folder,) = tmp_path.iterdir()
-    assert {"vertebrae.csv", "truth.csv", "spine.glb", "provenance.json", "figures/overlay.png"} <= set(
-        everything_below(folder)
-    )
+    assert "from the CT alone:" in text
+    told = {"vertebrae.csv", "truth.csv", "spine.glb", "provenance.json", "figures/overlay.png"}
+    assert told <= set(everything_below(tmp_path / "phantom-demo"))
+    from_ct = set(everything_below(tmp_path / "phantom-demo-from-ct"))
+    assert {"vertebrae.csv", "segmentation.json", "figures/numbering.png"} <= from_ct
 
 
 # --- what is refused -----------------------------------------------------------------------------------------------
@@ -243,7 +244,7 @@ def test_a_defect_is_one_line_says_so_and_leaves_nothing(call, mask, tmp_path, m
 
 @pytest.mark.parametrize("stage", ["build_results", "write_results"])
 def test_an_interrupted_run_cleans_up(stage, call, mask, tmp_path, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(f"verse_morph.cli.run.{stage}", interrupted)
@@ -271,7 +272,7 @@ def test_a_failed_overwrite_keeps_the_old_results(call, mask, tmp_path, monkeypa
 def test_a_terminated_run_cleans_up(mask, tmp_path):
     code = (
         "import os, signal, verse_morph.cli.run as run\n"
-        "run.build_results = lambda *a: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "run.build_results = lambda *a, **k: os.kill(os.getpid(), signal.SIGTERM)\n"
         "from verse_morph.cli import main; main()"
     )
     command = [sys.executable, "-c", code, "measure", str(mask), "-o", str(tmp_path / "out")]

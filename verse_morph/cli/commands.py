@@ -25,6 +25,16 @@ app = typer.Typer(
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the results; they go to a folder per scan.")]
 
+BmdTable = Annotated[
+    Path | None, typer.Option(help="Your own table from HU to mg/cm3: scanner, kvp, kernel, slope, intercept, source.")
+]
+Contrast = Annotated[str, typer.Option(help="Contrast medium: unknown, none, arterial, venous, or corrected.")]
+Roi = Annotated[bool, typer.Option("--roi", help="Save the regions that density was read from as a mask.")]
+Uncertainty = Annotated[
+    bool,
+    typer.Option("--uncertainty", help="Say how far every number moves with its outline; takes 20 times as long."),
+]
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -69,18 +79,10 @@ def measure(  # noqa: PLR0913  one parameter per option
     series: Annotated[
         str | None, typer.Option(help="Which series of the DICOM folder: UID, its end, or number.")
     ] = None,
-    bmd_table: Annotated[
-        Path | None,
-        typer.Option(help="Your own table from HU to mg/cm3: scanner, kvp, kernel, slope, intercept, source."),
-    ] = None,
-    contrast: Annotated[
-        str, typer.Option(help="Contrast medium: unknown, none, arterial, venous, or corrected.")
-    ] = "unknown",
-    roi: Annotated[bool, typer.Option("--roi", help="Save the regions that density was read from as a mask.")] = False,
-    uncertainty: Annotated[
-        bool,
-        typer.Option("--uncertainty", help="Say how far every number moves with its outline; takes 20 times as long."),
-    ] = False,
+    bmd_table: BmdTable = None,
+    contrast: Contrast = "unknown",
+    roi: Roi = False,
+    uncertainty: Uncertainty = False,
     figures: Annotated[bool, typer.Option("--figures", help="Also draw sagittal and coronal overlays.")] = False,
     no_meshes: Annotated[bool, typer.Option("--no-meshes", help="Write no surfaces.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the results of a finished run.")] = False,
@@ -229,6 +231,10 @@ def run(  # noqa: PLR0913  one parameter per option
     force: Force = False,
     engine: Engine = "verse_morph",
     series: Series = None,
+    bmd_table: BmdTable = None,
+    contrast: Contrast = "unknown",
+    roi: Roi = False,
+    uncertainty: Uncertainty = False,
     overwrite: Overwrite = False,
 ) -> None:
     """From a CT to mask, tables, meshes and figures."""
@@ -248,6 +254,10 @@ def run(  # noqa: PLR0913  one parameter per option
             series=series,
             overwrite=overwrite,
             measure=True,
+            bmd_table=bmd_table,
+            contrast=contrast,
+            roi=roi,
+            uncertainty=uncertainty,
         )
     )
 
@@ -351,8 +361,8 @@ def view(
 
 @app.command()
 def demo(output: Output = Path("demo_output")) -> None:
-    """Measure a built-in phantom and compare with its true numbers; needs no data."""
-    from verse_morph.cli.run import run_demo
+    """Measure a built-in phantom from its mask and from its CT alone, and compare with its true numbers."""
+    from verse_morph.cli.demo import run_demo
 
     run_demo(output)
 

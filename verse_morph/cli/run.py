@@ -1,4 +1,4 @@
-"""`measure` and `demo`: from a mask to a folder of results."""
+"""`measure`: from a mask to a folder of results."""
 
 from __future__ import annotations
 
@@ -96,27 +96,6 @@ def run_measure(job: MeasureJob) -> None:
             write_results(results, folder, job.meshes, job.figures)
             write_provenance(job, folder, started, job.inputs())
     show_results(results, job.output / labels.name)
-
-
-def run_demo(parent: Path) -> None:
-    """Measure the built-in phantom, write results, figures and the truth, and print how far both are apart."""
-    from verse_morph.io import write_table
-    from verse_morph.io.results import results_folder
-    from verse_morph.phantom.demo import demo_case
-
-    started = datetime.now(UTC)
-    job = MeasureJob(mask=Path("built-in phantom"), output=parent, figures=True, overwrite=True)
-    with progress() as report:
-        report("making the phantom", 0, 1)
-        labels, scan, truth = demo_case()
-        with results_folder(parent, labels.name, overwrite=True) as folder:
-            results = build_results(labels, scan, report)
-            report("writing", 0, 1)
-            write_table(truth, folder / "truth.csv")
-            write_results(results, folder, figures=True)
-            write_provenance(job, folder, started, inputs=[])
-    console = show_results(results, parent / labels.name)
-    _print_truth(console, results.table, truth)
 
 
 def _measure(job: MeasureJob, labels: LabelMap, report: Report) -> Results:
@@ -276,14 +255,3 @@ def show_results(results: Results, folder: Path) -> Console:
 
 def _words(flags: object) -> str:
     return flags.replace(";", " ") if isinstance(flags, str) else ""
-
-
-def _print_truth(console: Console, frame: pd.DataFrame, truth: pd.DataFrame) -> None:
-    """Measured minus true for every column that both tables have."""
-    shared = [name for name in (*HEIGHTS, *VOLUMES) if name in frame and name in truth]
-    both = frame.merge(truth, on="level", suffixes=("", "_true"))
-    rows = [
-        [row["level"], *(number(row[name] - row[f"{name}_true"], 2) for name in shared)]
-        for row in both.to_dict("records")
-    ]
-    console.print(table("measured minus true", ["level", *shared], rows, words=["level"]))

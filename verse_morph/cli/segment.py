@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from verse_morph.cli.console import Report, number, output, print_notes, progress, table
+from verse_morph.cli.extras import Extras
 from verse_morph.cli.job import Job
-from verse_morph.cli.run import RESEARCH_ONLY, build_results, show_results, write_provenance, write_results
+from verse_morph.cli.run import RESEARCH_ONLY, Results, build_results, show_results, write_provenance, write_results
 from verse_morph.spine import Flag
-from verse_morph.volume import Scan
+from verse_morph.volume import LabelMap, Scan
 
 if TYPE_CHECKING:
     from verse_morph.segment.cascade import Segmentation
@@ -36,10 +37,19 @@ class SegmentJob(Job):
     series: str | None = None
     overwrite: bool = False
     measure: bool = False
+    bmd_table: Path | None = None
+    contrast: str = "unknown"
+    roi: bool = False
+    uncertainty: bool = False
+
+    @property
+    def extras(self) -> Extras:
+        """What is wanted beyond the tables."""
+        return Extras(self.bmd_table, self.contrast, self.roi, self.uncertainty)
 
     def inputs(self) -> list[Path]:
         """The files and folders that are read."""
-        return [path for path in (self.ct, self.centroids) if path is not None]
+        return [path for path in (self.ct, self.centroids, self.bmd_table) if path is not None]
 
 
 def run_segment(job: SegmentJob) -> None:
@@ -51,32 +61,54 @@ def run_segment(job: SegmentJob) -> None:
         The input cannot be used or the output cannot be written; then nothing is written.
     """
     from verse_morph.io import read_scan
+
+    job.require_inputs()
+    with progress() as report:
+        report("reading the CT", 0, 1)
+        done = segment_into(job, read_scan(job.ct, job.series), report)
+    console = _show(done.record)
+    if done.results is None:
+        console.print(RESEARCH_ONLY)
+        console.print(f"results in {done.folder}", soft_wrap=True)
+    else:
+        show_results(replace(done.results, notes=_unseen(done.results.notes, done.record["notes"])), done.folder)
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """What one run made: its folder, the mask, the record of the segmentation, the measurements where asked for."""
+
+    folder: Path
+    labels: LabelMap
+    record: Mapping[str, Any]
+    results: Results | None
+
+
+def segment_into(job: SegmentJob, scan: Scan, report: Report) -> Done:
+    """Segment a scan, measure it where asked, and write its results folder.
+
+    Raises
+    ------
+    VerseMorphError
+        As :func:`run_segment`.
+    """
     from verse_morph.io.results import results_folder
 
     started = datetime.now(UTC)
-    job.require_inputs()
     results = None
-    with progress() as report:
-        report("reading the CT", 0, 1)
-        scan = read_scan(job.ct, job.series)
-        with results_folder(job.output, scan.name, job.overwrite) as folder:
-            made, notes = _segment(job, scan, report)
-            if job.measure:
-                # The doubt about the numbering goes into every row.
-                flags = frozenset({Flag.NUMBERING_IN_DOUBT} if made.in_doubt else ())
-                results = build_results(made.labels, scan, report, flags)
-            report("writing", 0, 1)
-            record = _record(made, notes)
-            _write(made, record, folder)
-            if results is not None:
-                write_results(results, folder, figures=True)
-            write_provenance(job, folder, started, job.inputs())
-    console = _show(record)
-    if results is None:
-        console.print(RESEARCH_ONLY)
-        console.print(f"results in {job.output / scan.name}", soft_wrap=True)
-    else:
-        show_results(replace(results, notes=_unseen(results.notes, notes)), job.output / scan.name)
+    with results_folder(job.output, scan.name, job.overwrite) as folder:
+        made, notes = _segment(job, scan, report)
+        if job.measure:
+            # The doubt about the numbering goes into every row.
+            flags = frozenset({Flag.NUMBERING_IN_DOUBT} if made.in_doubt else ())
+            results = build_results(made.labels, scan, report, flags, job.extras)
+        report("writing", 0, 1)
+        record = _record(made, notes)
+        _write(made, record, folder)
+        if results is not None:
+            write_results(results, folder, figures=True)
+        write_provenance(job, folder, started, [path for path in job.inputs() if path.exists()])
+    return Done(job.output / scan.name, made.labels, record, results)
 
 
 def _segment(job: SegmentJob, scan: Scan, report: Report) -> tuple[Segmentation, tuple[str, ...]]:
