@@ -279,3 +279,22 @@ def test_the_participants_table_of_phantoms(tmp_path):
     assert list(table["half_vertebrae"]) == [0, 1]
     assert list(table["fractures"]) == [1, 0]
     assert list(table["dataset"]) == ["phantom", "phantom"]
+
+
+# --- real tables ------------------------------------------------------------------------------------------------------
+
+
+def test_the_real_tables_of_verse(real_data):
+    """Counts that docs/statistics.md states."""
+    files = [real_data / "tables" / name for name in ("verse19_patients.csv", "verse_castellvi.csv")]
+    for file in files:
+        if not file.is_file():
+            pytest.skip(f"no {file}")
+    joined = read_participants(*files)
+    table = joined.table
+    assert (len(table), table["subject"].nunique(), len(joined.unmatched)) == (324, 305, 39 + 166)
+    assert table["castellvi"].value_counts().to_dict() == {"0": 180, "2a": 35, "2b": 25, "3b": 24, "3a": 14, "4": 7}
+    raw = pd.read_csv(files[0])
+    graded = table["fractures"].notna()
+    assert table.loc[graded, "fractures"].sum() == raw["N_Fx"].sum()
+    assert joined.conflicts.empty
