@@ -3,7 +3,7 @@
     python benchmarks/cascade.py DATA -o PREDICTED
     python benchmarks/through_cascade.py DATA PREDICTED -o OUT
 
-Vertebrae are paired by place (body centres within 12 mm), so that a shifted numbering costs identification, not heights.
+Vertebrae are paired by place (body centres within 12 mm): a shifted numbering costs identification, not heights.
 Bias and limits of agreement (mean and mean +- 1.96 SD of the difference, Bland and Altman 1986), predicted minus true,
 by region; refused values are counted. The last line is ``median absolute height difference N.NN mm``.
 """
