@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from verse_morph.anatomy import Level
     from verse_morph.io import read_labels, read_scan
-    from verse_morph.measure import measure
+    from verse_morph.measure import measure, measure_curves, measure_discs
     from verse_morph.segment import segment
     from verse_morph.shape import build_spine
     from verse_morph.variants import scan_variants
@@ -28,6 +28,8 @@ __all__ = [
     "__version__",
     "build_spine",
     "measure",
+    "measure_curves",
+    "measure_discs",
     "read_labels",
     "read_scan",
     "scan_variants",
@@ -39,6 +41,8 @@ _HOME = {
     "Level": "verse_morph.anatomy",
     "build_spine": "verse_morph.shape",
     "measure": "verse_morph.measure",
+    "measure_curves": "verse_morph.measure",
+    "measure_discs": "verse_morph.measure",
     "read_labels": "verse_morph.io",
     "read_scan": "verse_morph.io",
     "scan_variants": "verse_morph.variants",

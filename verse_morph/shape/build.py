@@ -14,6 +14,7 @@ from verse_morph.shape.crop import crop_levels
 from verse_morph.shape.draft import Draft, Progress, each, first_drafts
 from verse_morph.shape.finish import check_bodies, finish
 from verse_morph.shape.passes import outline, settle
+from verse_morph.shape.sacrum import sacral_endplate
 from verse_morph.spine import Flag, Spine, Vertebra
 from verse_morph.volume import LabelMap, Scan
 
@@ -65,8 +66,10 @@ def build_spine(labels: LabelMap, scan: Scan | None = None, progress: Progress |
     assumed = numbering_assumed(crops)
     flags = frozenset({Flag.NUMBERING_ASSUMED}) if assumed else frozenset()
     vertebrae = [replace(v, flags=v.flags | flags) for v in vertebrae]
-    notes = (*labels.notes, *_gap_notes(vertebrae), *((ASSUMED_NOTE,) if assumed else ()))
-    return Spine(tuple(vertebrae), labels.name, notes=notes, grid=labels.grid)
+    sacrum, sacrum_note = sacral_endplate(labels, vertebrae[-1])
+    further = [ASSUMED_NOTE] * assumed + [sacrum_note] * bool(sacrum_note)
+    notes = (*labels.notes, *_gap_notes(vertebrae), *further)
+    return Spine(tuple(vertebrae), labels.name, sacrum, notes=notes, grid=labels.grid)
 
 
 def numbering_assumed(levels: Iterable[Level]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +41,22 @@ def crop_levels(labels: LabelMap) -> dict[Level, Crop]:
         if tight is not None and level is not None:
             crops[level] = _crop(array, grid, value, tight, vertebrae)
     return dict(sorted(crops.items()))
+
+
+def crop_values(labels: LabelMap, values: Sequence[int]) -> Crop | None:
+    """The crop of labels taken as one, such as S1 and the rest of the sacrum; None where the map holds none of them.
+
+    Parameters
+    ----------
+    labels : LabelMap
+    values : sequence of int
+    """
+    from scipy.ndimage import find_objects
+
+    array, grid = canonical(labels.labels, labels.grid)
+    together = np.isin(array, values).astype(np.uint8)
+    tight = find_objects(together)
+    return _crop(together, grid, 1, tight[0], np.zeros(2, bool)) if tight else None
 
 
 def hu_on(grid: Grid, scan: Scan) -> NDArray:
