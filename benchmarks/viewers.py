@@ -83,11 +83,11 @@ def measure(page: Page, lab: Lab, out: Path | None) -> None:
             lambda choose=choose, key=key: choose.select_option(label=key),
             lambda before=before: (page.picture(plot) != before).any(),
         )
-    box = page.tab.locator(plot).first.bounding_box()
     numbers = page.tab.locator(".vm-numbers")
     before = numbers.inner_text()
-    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    timed("pick", page, lambda: page.tab.mouse.click(*middle), lambda: numbers.inner_text() != before)
+    canvas = page.tab.locator(plot).first
+    place = {"x": canvas.bounding_box()["width"] / 2, "y": canvas.bounding_box()["height"] * 0.515}
+    timed("pick", page, lambda: canvas.click(position=place, force=True), lambda: numbers.inner_text() != before)
     words = page.tab.locator(".vm-slice-viewer")
     for _ in range(3):
         at = words.inner_text()

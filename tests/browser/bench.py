@@ -131,8 +131,8 @@ class Lab:
             *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.folder / 'work'}"),
             *("--LabApp.extension_manager=readonly", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
         ]
-        log = (self.folder / "lab.log").open("w")
-        self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        with (self.folder / "lab.log").open("w") as log:
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         self._wait()
         return self
 
