@@ -10,7 +10,7 @@ from verse_morph.errors import NotMeasurable
 from verse_morph.space import FloatArray
 from verse_morph.view.scene import Bone, Scene
 
-REACH_MM = 70.0
+REACH_MM = 50.0
 # Two lines that are nearly parallel meet too far away to be drawn.
 LEAST_DRAWN_DEG = 4.0
 AWAY = {"sagittal": np.array([0.0, 1.0, 0.0]), "coronal": np.array([1.0, 0.0, 0.0])}
@@ -74,8 +74,8 @@ def _words(upper: str, lower: str, plane: str, angle: float) -> str:
 
 
 def _lines(first: Bone, last: Bone, plane: str, angle: float) -> list[FloatArray]:
-    """Lines run towards the side on which the planes close, so that the perpendiculars meet near the spine."""
-    away = AWAY[plane] * (1.0 if angle > 0 else -1.0)
+    """Lines run towards the side on which the planes close: their perpendiculars then meet near the spine."""
+    away = AWAY[plane] * (-1.0 if angle > 0 else 1.0)
     ends, lines, directions = [], [], []
     for bone, name in ((first, "superior"), (last, "inferior")):
         rim = bone.planes[name]

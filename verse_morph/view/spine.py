@@ -213,7 +213,7 @@ class SpineViewer:
     def _make_controls(self) -> dict[str, Any]:
         import ipywidgets as w
 
-        wide = {"description_width": "70px"}
+        wide = {"description_width": "80px"}
         flat, half = w.Layout(width="auto", padding="0 6px"), w.Layout(width="150px")
         names = [(f"{level}" if k == 0 else f"{level} ({self.scenes[k].name})", (k, level)) for k, level in self._keys]
         own = self.scenes[0].levels()
@@ -412,7 +412,7 @@ class SpineViewer:
             boxes["words"].value = f"<i>{reason}</i>"
             return
         boxes["words"].value = f"<b>{made.words}</b>"
-        self._lines = [tube(points, ANGLE_COLOUR, 1.2, "angle") for points in made.lines_mm]
+        self._lines = [tube(points, ANGLE_COLOUR, 0.7, "angle") for points in made.lines_mm]
         for line in self._lines:
             self.drawn.plot += line
 
