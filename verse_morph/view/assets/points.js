@@ -1,0 +1,131 @@
+// A projection of the scan with one dot per vertebra: dots are dragged here, and what became of them is told to the kernel.
+function render({ model, el }) {
+  const canvas = document.createElement("canvas");
+  canvas.tabIndex = 0;
+  canvas.setAttribute("role", "application");
+  canvas.style.cssText = "background:#000;cursor:crosshair;display:block;touch-action:none";
+  el.classList.add("vm-points");
+  el.appendChild(canvas);
+  const image = new Image();
+  let address = null, held = null;
+
+  function load() {
+    const bytes = model.get("png");
+    if (!bytes || !bytes.byteLength) return;
+    if (address) URL.revokeObjectURL(address);
+    address = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
+    image.src = address;
+  }
+
+  function text(pen, words, x, y) {
+    pen.lineWidth = 3;
+    pen.strokeStyle = "#000";
+    pen.strokeText(words, x, y);
+    pen.fillText(words, x, y);
+  }
+
+  function draw() {
+    const [width, height] = model.get("size_px");
+    if (canvas.width !== width) canvas.width = width;
+    if (canvas.height !== height) canvas.height = height;
+    canvas.setAttribute("aria-label", model.get("spoken"));
+    const pen = canvas.getContext("2d");
+    pen.fillStyle = "#000";
+    pen.fillRect(0, 0, width, height);
+    if (image.complete && image.naturalWidth) pen.drawImage(image, 0, 0, width, height);
+    pen.textBaseline = "middle";
+    for (const dot of model.get("dots")) {
+      const at = held && held.key === dot.key ? held.at : dot.at;
+      const [x, y] = [at[0] * width, at[1] * height];
+      const chosen = dot.key === model.get("chosen");
+      pen.beginPath();
+      pen.arc(x, y, chosen ? 7 : 4.5, 0, 2 * Math.PI);
+      pen.fillStyle = dot.colour;
+      pen.fill();
+      pen.lineWidth = chosen ? 3 : 1.5;
+      pen.strokeStyle = chosen ? "#fff" : "#000";
+      pen.stroke();
+      pen.font = (chosen ? "bold 14px" : "bold 12px") + " sans-serif";
+      pen.fillStyle = "#fff";
+      text(pen, dot.name + (dot.changed ? " *" : ""), x + 11, y);
+    }
+    pen.font = "bold 13px sans-serif";
+    pen.fillStyle = "#ffff99";
+    const [left, right, top, bottom] = model.get("letters");
+    text(pen, left, 4, height / 2);
+    text(pen, right, width - 14, height / 2);
+    text(pen, top, width / 2 - 4, 10);
+    text(pen, bottom, width / 2 - 4, height - 9);
+    pen.font = "12px sans-serif";
+    pen.fillStyle = "#fff";
+    text(pen, model.get("title"), 4, 10);
+    canvas.dataset.drawn = String(Number(canvas.dataset.drawn || 0) + 1);
+  }
+
+  function share(event) {
+    const box = canvas.getBoundingClientRect();
+    const inside = (value) => Math.min(1, Math.max(0, value));
+    return [inside((event.clientX - box.left) / box.width), inside((event.clientY - box.top) / box.height)];
+  }
+  function nearest(at) {
+    const [width, height] = model.get("size_px");
+    let best = null, least = 18;
+    for (const dot of model.get("dots")) {
+      const away = Math.hypot((dot.at[0] - at[0]) * width, (dot.at[1] - at[1]) * height);
+      if (away < least) [best, least] = [dot, away];
+    }
+    return best;
+  }
+
+  canvas.onpointerdown = (event) => {
+    canvas.focus();
+    const at = share(event), dot = nearest(at);
+    if (!dot) return;
+    canvas.setPointerCapture(event.pointerId);
+    held = { key: dot.key, at: dot.at, from: at, start: dot.at, moved: false };
+    model.send({ pick: dot.key });
+  };
+  canvas.onpointermove = (event) => {
+    if (!held) return;
+    const at = share(event), [width, height] = model.get("size_px");
+    const away = [at[0] - held.from[0], at[1] - held.from[1]];
+    // A click chooses; only a drag of more than 2 pixels moves.
+    if (!held.moved && Math.hypot(away[0] * width, away[1] * height) < 2) return;
+    held.moved = true;
+    held.at = [held.start[0] + away[0], held.start[1] + away[1]];
+    draw();
+  };
+  canvas.onpointerup = () => {
+    if (held && held.moved) model.send({ drop: held.key, at: held.at });
+    else held = null;
+  };
+  canvas.onpointercancel = () => { held = null; draw(); };
+  canvas.ondblclick = (event) => {
+    const at = share(event);
+    if (!nearest(at)) model.send({ add: at });
+  };
+  const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  canvas.addEventListener("keydown", (event) => {
+    const far = event.shiftKey ? 5 : 1, command = event.ctrlKey || event.metaKey;
+    let said = null;
+    if (event.key in steps) said = { nudge: steps[event.key].map((step) => step * far) };
+    else if (event.key === "PageDown") said = { next: 1 };
+    else if (event.key === "PageUp") said = { next: -1 };
+    else if (event.key === "Delete") said = { remove: true };
+    else if (command && event.key.toLowerCase() === "z") said = event.shiftKey ? { redo: true } : { undo: true };
+    else if (command && event.key.toLowerCase() === "y") said = { redo: true };
+    if (!said) return;
+    event.preventDefault();
+    event.stopPropagation();
+    model.send(said);
+  });
+
+  function renewed() { held = null; draw(); }
+  image.onload = draw;
+  model.on("change:png", load);
+  model.on("change:dots change:answers", renewed);
+  model.on("change:chosen change:title change:size_px change:spoken", draw);
+  load();
+  draw();
+}
+export default { render };
