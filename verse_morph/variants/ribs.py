@@ -104,8 +104,7 @@ def find_ribs(around: Surroundings, rules: Rules) -> tuple[Rib, ...]:
     if around.hu is None and not around.has_ribs:
         return tuple(_nothing(v.level, side, "needs a CT or a mask with ribs") for v in carriers for side in SIDES)
     near = around.box(*_thorax(around, carriers), finest_mm=0.9)
-    pieces = _labelled(near) if around.has_ribs else _bony(near, rules)
-    found = _assigned(near, pieces, around, split=not around.has_ribs)
+    found = _named(near, around.spine) if around.has_ribs else _assigned(near, _bony(near, rules), around)
     out = []
     for vertebra in carriers:
         frame = frame_of(vertebra, around.spine)
@@ -188,11 +187,59 @@ def _organs(near: Neighbourhood, rules: Rules) -> NDArray[np.bool_]:
     return edt.edt(~core, anisotropy=spacing, black_border=False) < ORGAN_MM + ORGAN_RIM_MM
 
 
-def _labelled(near: Neighbourhood) -> NDArray:
-    return np.where(near.named >= rib_code(0, "left"), near.named, 0)
+def _named(near: Neighbourhood, spine: Spine) -> dict[Place, Piece]:
+    """Labelled ribs. The number at the vertebra decides whose rib it is: a network's numbers may change along a rib."""
+    import cc3d
+    from scipy.ndimage import find_objects
+
+    pieces = cc3d.connected_components(near.named >= rib_code(0, "left"), connectivity=26)
+    whole, own = find_objects(pieces), find_objects(near.named)
+    starts: dict[Place, tuple[int, int]] = {}
+    for vertebra in spine:
+        number, frame = _rib_number(vertebra.level, spine), frame_of(vertebra, spine)
+        for side in SIDES:
+            code = 0 if number is None else rib_code(number, side)
+            box = own[code - 1] if 0 < code <= len(own) else None
+            if box is None or frame is None:
+                continue
+            voxels = np.argwhere(near.named[box] == code)
+            away = np.linalg.norm(near.grid.crop(box).to_world(voxels) - _start(frame, side), axis=1)
+            first = voxels[away.argmin()] + [part.start for part in box]
+            starts[vertebra.level, side] = code, int(pieces[tuple(first)])
+    claims = [piece for _, piece in starts.values()]
+    out: dict[Place, Piece] = {}
+    for place, (code, piece) in starts.items():
+        box = whole[piece - 1]
+        mask = pieces[box] == piece
+        # Ribs that touch are told apart by their numbers.
+        if claims.count(piece) > 1:
+            mask = _largest(near.named[box] == code)
+        out[place] = Piece(box, mask)
+    return out
 
 
-def _assigned(near: Neighbourhood, pieces: NDArray, around: Surroundings, split: bool) -> dict[Place, Piece]:
+def _rib_number(level: Level, spine: Spine) -> int | None:
+    """The number of a vertebra's ribs in a mask: 0 on C7, one more than there are thoracic levels on L1."""
+    if level is Level.C7:
+        return 0
+    if level.region == "thoracic":
+        return int(str(level)[1:])
+    last = max((int(str(v.level)[1:]) for v in spine if v.level.region == "thoracic"), default=12)
+    return last + 1 if level is Level.L1 else None
+
+
+def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    import cc3d
+
+    pieces, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
+    if count < 2:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray(pieces == sizes.argmax())
+
+
+def _assigned(near: Neighbourhood, pieces: NDArray, around: Surroundings) -> dict[Place, Piece]:
     """The piece of bone that belongs to each side of each vertebra: the one it touches most, if no other does more."""
     from scipy.ndimage import find_objects
 
@@ -206,7 +253,7 @@ def _assigned(near: Neighbourhood, pieces: NDArray, around: Surroundings, split:
     out: dict[Place, Piece] = {}
     for number, mine in sorted(contact.items()):
         box = boxes[number - 1]
-        for place, part in _shares(Piece(box, pieces[box] == number), near.grid, mine, around.spine, split):
+        for place, part in _shares(Piece(box, pieces[box] == number), near.grid, mine, around.spine):
             if place not in out or part.mask.sum() > out[place].mask.sum():
                 out[place] = part
     return out
@@ -254,7 +301,7 @@ def _box_of(mask: NDArray[np.bool_], grid: Grid, margin_mm: float) -> tuple[slic
 
 
 def _shares(
-    piece: Piece, grid: Grid, contact: Mapping[Place, FloatArray], spine: Spine, split: bool
+    piece: Piece, grid: Grid, contact: Mapping[Place, FloatArray], spine: Spine
 ) -> Iterator[tuple[Place, Piece]]:
     """One piece of bone, or its parts where ribs of several vertebrae merge farther out."""
     from scipy.ndimage import binary_dilation
@@ -264,8 +311,8 @@ def _shares(
     most = max(contact, key=lambda place: len(contact[place]))
     seeds = {place: _seed(spine, place, points, len(contact[most])) for place, points in contact.items()}
     own = {place: points for place, points in seeds.items() if points is not None}
-    if not split or len(own) < 2:
-        yield next(iter(own)) if split and own else most, piece
+    if len(own) < 2:
+        yield next(iter(own), most), piece
         return
     mask, here = piece.mask, grid.crop(piece.box)
     voxels = np.argwhere(mask)

@@ -27,8 +27,9 @@ SURFACE_HU = 250.0
 SMALLEST_BONE_MM3 = 800.0
 # Areas from which a cleft or a bridge is no accident of noise.
 JOINT_MM2, BRIDGE_MM2 = 130.0, 150.0
-# Faces of process and sacrum that lie against each other in a mask.
-TOUCH_MM2 = 40.0
+# Where there is no CT: surfaces of process and sacrum that touch over this area are one bone, for all that the mask
+# tells.
+TOUCH_MM2 = 200.0
 SIDES = ("left", "right")
 
 
@@ -50,8 +51,8 @@ class Process:
         ``free``, ``near``, ``articulation``, ``fusion`` or ``not_assessable``.
     evidence : Contact or None
         What the CT shows between process and wing.
-    touching_mm2 : float or None
-        Area over which the labels of process and sacrum touch or nearly do.
+    touching_mm2, close_mm2 : float or None
+        Area over which process and the bone below touch, and over which they are as near as in an articulation.
     why_shape, why_gap, why_contact : str
         Why height and width, the gap, or the contact are missing.
     """
@@ -63,6 +64,7 @@ class Process:
     contact: str = "not_assessable"
     evidence: Contact | None = None
     touching_mm2: float | None = None
+    close_mm2: float | None = None
     why_shape: str = ""
     why_gap: str = ""
     why_contact: str = ""
@@ -120,7 +122,7 @@ def _process(
         seen = contact_of(near, last.frame, last.disc_mm, last.half_width_mm, side, soft_hu)
         out = replace(out, evidence=seen)
     if not last.unlabelled:
-        out = _with_gap(out, near, around, last)
+        out = _with_gap(out, near, around, last, rules.articulation_mm)
     return _judged(out, last, rules)
 
 
@@ -184,7 +186,9 @@ def _at_border(around: Surroundings, points: FloatArray) -> bool:
 # --- distance to the bone below ---------------------------------------------------------------------------------------
 
 
-def _with_gap(process: Process, near: Neighbourhood, around: Surroundings, last: LastLumbar) -> Process:
+def _with_gap(
+    process: Process, near: Neighbourhood, around: Surroundings, last: LastLumbar, close_mm: float
+) -> Process:
     assert last.frame is not None
     assert last.half_width_mm is not None
     assert last.level is not None
@@ -208,7 +212,8 @@ def _with_gap(process: Process, near: Neighbourhood, around: Surroundings, last:
     free = np.maximum(away - step, 0.0)
     voxel = float(np.sort(near.grid.spacing_mm)[:2].prod())
     touching = float((free <= max(0.5, 0.4 * near.grid.spacing_mm.max())).sum()) * voxel
-    return replace(process, gap_mm=float(free.min()), touching_mm2=touching)
+    close = float((free <= close_mm).sum()) * voxel
+    return replace(process, gap_mm=float(free.min()), touching_mm2=touching, close_mm2=close)
 
 
 def _below(near: Neighbourhood, own: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
@@ -251,10 +256,10 @@ def _judged(process: Process, last: LastLumbar, rules: Rules) -> Process:
             near = process.gap_mm < rules.near_mm
             return replace(process, contact="near" if near else "free")
         return replace(process, contact="free")
-    if process.gap_mm is None or process.touching_mm2 is None:
+    if process.gap_mm is None or process.touching_mm2 is None or process.close_mm2 is None:
         return replace(process, why_contact=process.why_gap or "the image does not show the bone below")
     if process.touching_mm2 >= TOUCH_MM2:
         return replace(process, contact="fusion")
-    if process.gap_mm < rules.articulation_mm:
+    if process.close_mm2 >= JOINT_MM2:
         return replace(process, contact="articulation")
     return replace(process, contact="near" if process.gap_mm < rules.near_mm else "free")
