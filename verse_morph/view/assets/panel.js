@@ -42,7 +42,7 @@ function render({ model, el }) {
     pen.textBaseline = "middle";
     pen.fillText(left, 4, height / 2);
     pen.fillText(right, width - 14, height / 2);
-    pen.fillText(top, width / 2 - 4, 10);
+    pen.fillText(top, width / 2 - 4, 26);
     pen.fillText(bottom, width / 2 - 4, height - 9);
     pen.fillStyle = "#fff";
     pen.font = "12px sans-serif";
