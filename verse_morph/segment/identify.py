@@ -36,7 +36,7 @@ PEAK_STEP = 0.07
 FLOOR = 0.02  # no level is ever ruled out by heatmaps alone
 # A network that is wrong is wrong about neighbours alike: its votes for a row are worth less than so many independent
 # ones.
-TEMPER = 1.0
+TEMPER = 0.7
 # Where a vertebra's own ribs run, about its body's centre, mm: sideways, backwards, up and down. Nearer, transverse
 # processes lie; further out, ribs of the vertebrae above come down.
 RIB_BESIDE_MM, RIB_DEPTH_MM, RIB_HEIGHT_MM = (24.0, 46.0), (-50.0, 0.0), (-8.0, 12.0)
