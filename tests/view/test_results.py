@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 
 import pytest
@@ -139,6 +140,7 @@ def test_view_starts_jupyterlab_on_the_notebook(case):
                 break
             except OSError:
                 assert running.poll() is None
+                time.sleep(0.3)
         assert b"open_results" in answer
     finally:
         running.send_signal(2)
