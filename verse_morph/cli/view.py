@@ -136,4 +136,6 @@ def command(notebook: Path, port: int, browser: bool) -> list[str]:
     """The call of JupyterLab."""
     made = [sys.executable, "-m", "jupyterlab", str(notebook), f"--ServerApp.port={port}", f"--ServerApp.ip={HOST}"]
     made += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={notebook.parent}"]
+    # In containers everything runs as root, which JupyterLab refuses unless told.
+    made += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     return made + ([] if browser else ["--no-browser"])
