@@ -4,7 +4,9 @@ so that only the measurements are on trial and values agree closely.
 """
 
 import functools
+import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,6 +120,23 @@ def test_documented(entry):
     assert column.source
     assert not column.unit or column.name.endswith("_" + column.unit)
     assert 20 < len(column.definition.split(". ")[0]) < 250
+
+
+def test_every_entry_of_the_catalogue_stands_under_some_law():
+    spec = importlib.util.spec_from_file_location("alone", Path(__file__).with_name("test_measurement_laws.py"))
+    other = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(other)
+    assert {entry.name for entry in (*other.ALONE, *LINE)} == {entry.name for entry in CATALOGUE}
+    for name in ("genant_grade", "height_loss_anterior_pct", "axial_rotation_deg"):
+        assert name in {entry.name for entry in LINE}
+    assert {entry.of for entry in DISC_CATALOGUE} == {"disc"}
+
+
+def test_words_of_the_line_are_said_somewhere():
+    line = tables()[2]
+    for entry in LINE:
+        if entry.word:
+            assert any(isinstance(value, str) and value for value in line[entry.name]), entry.name
 
 
 def test_every_disc_of_these_laws_is_measured_and_so_is_every_number_of_the_line():

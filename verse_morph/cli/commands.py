@@ -83,7 +83,7 @@ def measure(  # noqa: PLR0913  one parameter per option
     contrast: Contrast = "unknown",
     roi: Roi = False,
     uncertainty: Uncertainty = False,
-    figures: Annotated[bool, typer.Option("--figures", help="Also draw sagittal and coronal overlays.")] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="Also draw overlays, and one sheet for print.")] = False,
     no_meshes: Annotated[bool, typer.Option("--no-meshes", help="Write no surfaces.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the results of a finished run.")] = False,
 ) -> None:

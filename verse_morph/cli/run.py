@@ -189,9 +189,12 @@ def write_provenance(job: Job, folder: Path, started: datetime, inputs: list[Pat
 
 def _write_figures(results: Results, folder: Path) -> None:
     from verse_morph.plot.overlay import figure_sheet
+    from verse_morph.plot.report_sheet import report_sheet
 
     folder.mkdir(exist_ok=True)
     figure_sheet(results.spine, results.labels, results.scan).savefig(folder / "overlay.png", dpi=150)
+    tables = (results.table, results.discs, results.curves)
+    report_sheet(results.spine, results.labels, *tables, results.scan).savefig(folder / "sheet.png", dpi=200)
 
 
 def _scan_record(results: Results) -> dict[str, Any]:

@@ -70,17 +70,18 @@ def figure_sheet(spine: Spine, labels: LabelMap, scan: Scan | None = None) -> Fi
     room = made.add_gridspec(1, 2, width_ratios=widths, wspace=0.03, left=0.01, right=0.99, top=top, bottom=bottom)
     for place, (on, title) in enumerate(zip(sheets, ("sagittal", "coronal"), strict=True)):
         axes = made.add_subplot(room[place])
-        _draw_image(axes, on, labels, scan)
+        draw_image(axes, on, labels, scan)
         for vertebra in spine:
             _draw_vertebra(axes, on, vertebra)
-        _dress(axes, on, f"{title}, along the spine")
+        dress(axes, on, f"{title}, along the spine")
     made.suptitle(spine.name, color="white", fontsize=11, y=0.995)
     made.text(0.01, 0.012, FOOTER, color="white", fontsize=8)
     _legend(made)
     return made
 
 
-def _draw_image(axes: Axes, on: Sheet, labels: LabelMap, scan: Scan | None) -> None:
+def draw_image(axes: Axes, on: Sheet, labels: LabelMap, scan: Scan | None) -> None:
+    """The CT on a sheet, or the mask where there is none; anterior and the patient's right on the reader's left."""
     if scan is not None:
         shown, (low, high) = cut(scan.hu, labels.grid, on), BONE_WINDOW_HU
     else:
@@ -104,23 +105,24 @@ def _draw_vertebra(axes: Axes, on: Sheet, vertebra: Vertebra) -> None:
     inside = cut(vertebra.mask, vertebra.grid, on, outside=0.0)
     if vertebra.body is not None:
         body = cut(vertebra.body, vertebra.grid, on, outside=0.0)
-        _outline(axes, on, np.clip(inside - body, 0, 1), COLOURS["posterior"])
-        _outline(axes, on, body, COLOURS["body"])
+        outline(axes, on, np.clip(inside - body, 0, 1), COLOURS["posterior"])
+        outline(axes, on, body, COLOURS["body"])
     else:
-        _outline(axes, on, inside, COLOURS["posterior"])
+        outline(axes, on, inside, COLOURS["posterior"])
     for endplate in (vertebra.superior, vertebra.inferior):
         if endplate is not None:
-            _draw_rim(axes, on, endplate)
+            draw_rim(axes, on, endplate)
     _draw_heights(axes, on, vertebra)
     _name(axes, on, vertebra)
 
 
-def _outline(axes: Axes, on: Sheet, values: NDArray[np.float32], colour: str) -> None:
+def outline(axes: Axes, on: Sheet, values: NDArray[np.float32], colour: str) -> None:
+    """The border of a mask that was cut by the sheet."""
     if values.max() > 0.5 > values.min():
         axes.contour(on.horizontal_mm, on.vertical_mm, values, levels=[0.5], colors=[colour], linewidths=0.8)
 
 
-def _draw_rim(axes: Axes, on: Sheet, endplate: Endplate) -> None:
+def draw_rim(axes: Axes, on: Sheet, endplate: Endplate) -> None:
     """Where the rim plane meets the sheet, over the endplate's width."""
     point, normal = endplate.rim.point_mm, endplate.rim.normal
     if abs(normal[2]) < 0.2:  # nearly upright: the sheet has no single height to draw it at
@@ -170,7 +172,8 @@ def _name(axes: Axes, on: Sheet, vertebra: Vertebra) -> None:
     )
 
 
-def _dress(axes: Axes, on: Sheet, title: str) -> None:
+def dress(axes: Axes, on: Sheet, title: str) -> None:
+    """Title, sides and scale bar of a picture."""
     axes.set_title(title, color="white", fontsize=9, pad=3)
     axes.set_xticks([])
     axes.set_yticks([])

@@ -1,0 +1,56 @@
+import io
+
+import numpy as np
+import pytest
+
+from verse_morph.errors import NotMeasurable
+from verse_morph.measure import measure, measure_curves, measure_discs
+from verse_morph.phantom.solids import solid_case
+from verse_morph.plot.overlay import FOOTER
+from verse_morph.plot.report_sheet import report_sheet
+from verse_morph.shape import build_spine
+from verse_morph.spine import Spine
+
+
+@pytest.fixture(scope="module")
+def case():
+    labels, scan, _ = solid_case(spacing_mm=1.5)
+    spine = build_spine(labels, scan)
+    return spine, labels, scan, (measure(spine), measure_discs(spine), measure_curves(spine))
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_every_number_on_the_sheet_is_the_tables(case):
+    spine, labels, scan, tables = case
+    figure = report_sheet(spine, labels, *tables, scan)
+    sagittal, coronal, regions, bars = figure.axes
+    vertebrae, discs, curves = tables
+    assert {f"{value:.1f}" for value in vertebrae["height_middle_mm"].dropna()} <= set(texts(sagittal))
+    assert {f"{value:.1f}" for value in discs["height_middle_mm"].dropna()} <= set(texts(sagittal))
+    for _, row in curves[(curves["plane"] == "sagittal") & curves["angle_deg"].notna()].iterrows():
+        assert f"{row['angle_deg']:+.1f}°" in sagittal.get_xlabel()
+    largest = curves[curves["name"] == "coronal_curve"].iloc[0]
+    assert f"{largest['angle_deg']:+.1f}°" in coronal.get_xlabel()
+    assert {f"{value:.0f}" for value in vertebrae["trabecular_hu_mean"].dropna()} <= set(texts(regions))
+    assert "height loss, not a diagnosis" in bars.get_title()
+    assert FOOTER in [text.get_text() for text in figure.texts]
+
+
+def test_grades_that_are_missing_are_not_called_zero(case):
+    spine, labels, _, (vertebrae, discs, curves) = case
+    unknown = vertebrae.assign(genant_grade=np.nan)
+    *pictures, bars = report_sheet(spine, labels, unknown, discs, curves).axes
+    assert len(pictures) == 2  # no CT, no trabecular region
+    assert texts(bars) == ["not assessed"] * len(spine)
+
+
+def test_no_number_at_all_still_makes_a_sheet_and_no_vertebra_does_not(case):
+    spine, labels, _, (vertebrae, discs, curves) = case
+    heights = [name for name in vertebrae if name.startswith("height_") and name.endswith("_mm")]
+    none = vertebrae.assign(**dict.fromkeys([*heights, "genant_grade"], np.nan))
+    report_sheet(spine, labels, none, discs, curves.assign(angle_deg=np.nan)).savefig(io.BytesIO())
+    with pytest.raises(NotMeasurable):
+        report_sheet(Spine(()), labels, vertebrae, discs, curves)

@@ -1,0 +1,257 @@
+"""One sheet per scan, for print: endplate planes, heights and angles, height loss, and the trabecular region."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verse_morph.errors import NotMeasurable
+from verse_morph.measure.discs import disc_lines, discs_of
+from verse_morph.measure.fracture import NOT_A_DIAGNOSIS
+from verse_morph.measure.heights import height_lines
+from verse_morph.measure.roi import trabecular_roi
+from verse_morph.plot.overlay import FOOTER, draw_image, draw_rim, dress, outline
+from verse_morph.plot.sheets import CORONAL_WIDTH_MM, SAGITTAL_WIDTH_MM, Sheet, cut, sheet
+from verse_morph.spine import Endplate, Spine, Vertebra
+from verse_morph.volume import LabelMap, Scan
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Colours that stay apart for colour-blind readers and on a grey print (Okabe and Ito).
+RIM, BODY, DISC, CURVE, REGION = "#ffb000", "#56b4e9", "#3ce8a8", "#f0e442", "#ff7f50"
+GRADE_COLOURS = {0: "#9a9a9a", 1: "#f0c040", 2: "#e07b20", 3: "#b01010"}
+PLACES = ("anterior", "middle", "posterior")
+INCHES_PER_MM = 0.024
+HEIGHT_INCHES = (6.5, 13.0)
+BARS_INCHES = 4.2
+# Title above the pictures, and the named angles below them.
+FRAME_INCHES = 2.0
+# Names nearer than this to the one above are left out: slivers at the border.
+NAMES_APART_MM = 7.0
+# What is shown behind and in front of the bodies' middles, mm; right and left of them.
+SHOWN_MM = {1: (-60.0, 45.0), 0: (-55.0, 55.0)}
+BEYOND_RIM_MM = 18.0
+
+
+def report_sheet(
+    spine: Spine,
+    labels: LabelMap,
+    vertebrae: pd.DataFrame,
+    discs: pd.DataFrame,
+    curves: pd.DataFrame,
+    scan: Scan | None = None,
+) -> Figure:
+    """Everything that was measured on one scan, on one page for print.
+
+    Parameters
+    ----------
+    spine : Spine
+    labels : LabelMap
+        The mask the spine was built from.
+    vertebrae, discs, curves : DataFrame
+        The tables of this spine: every number on the page is theirs.
+    scan : Scan, optional
+        The CT on the mask's grid; with it the trabecular regions are shown.
+
+    Raises
+    ------
+    NotMeasurable
+        The spine has no vertebra.
+    """
+    from matplotlib.figure import Figure
+
+    if len(spine) == 0:
+        raise NotMeasurable(f"{spine.name}: no vertebra to draw")
+    across = (1, 0, 1) if scan is not None else (1, 0)
+    sheets = [_trimmed(sheet(spine, labels.grid, axis)) for axis in across]
+    length = float(np.ptp(sheets[0].vertical_mm))
+    high = float(np.clip(length * INCHES_PER_MM, *HEIGHT_INCHES))
+    widths = [float(np.ptp(on.horizontal_mm)) * high / length for on in sheets]
+    wide = sum(widths) + BARS_INCHES + 0.6
+    made = Figure(figsize=(wide, high + FRAME_INCHES), facecolor="white")
+    room = made.add_gridspec(
+        1,
+        len(sheets) + 1,
+        width_ratios=[*widths, BARS_INCHES],
+        wspace=0.1,
+        left=0.01,
+        right=0.985,
+        top=1 - 0.75 / (high + FRAME_INCHES),
+        bottom=1.25 / (high + FRAME_INCHES),
+    )
+    axes = [made.add_subplot(room[i]) for i in range(len(sheets) + 1)]
+    _sagittal(axes[0], sheets[0], spine, labels, scan, (discs, curves))
+    _coronal(axes[1], sheets[1], spine, labels, scan, curves)
+    if scan is not None:
+        _regions(axes[2], sheets[2], spine, labels, scan, vertebrae)
+    _bars(axes[-1], vertebrae)
+    made.suptitle(spine.name, fontsize=13, weight="bold", x=0.01, ha="left", y=0.995)
+    made.text(0.01, 0.012, FOOTER, fontsize=9)
+    return made
+
+
+def _trimmed(on: Sheet) -> Sheet:
+    """The sheet without what lies far from the bodies."""
+    low, high = SHOWN_MM[on.across]
+    # The sheet reaches from far behind the rearmost body to far before the foremost one.
+    before, after = SAGITTAL_WIDTH_MM if on.across == 1 else CORONAL_WIDTH_MM
+    x = on.horizontal_mm
+    return replace(on, horizontal_mm=x[(x >= x[0] + low - before) & (x <= x[-1] + high - after)])
+
+
+def _picture(axes: Axes, on: Sheet, labels: LabelMap, scan: Scan | None, title: str) -> None:
+    draw_image(axes, on, labels, scan)
+    dress(axes, on, "")
+    axes.set_title(title, fontsize=10, pad=4)
+
+
+def _label(axes: Axes, at: NDArray, text: str, colour: str, size: float = 7.0) -> None:
+    style = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 0.5}
+    axes.text(at[0], at[1], text, color=colour, fontsize=size, ha="center", va="center", bbox=style, clip_on=True)
+
+
+def _names(axes: Axes, on: Sheet, spine: Spine) -> None:
+    edge = float(on.horizontal_mm[-1]) - 9
+    taken: list[float] = []
+    for vertebra in sorted(spine, key=lambda v: v.frame is None):
+        middle = vertebra.centre_mm
+        if middle is None:
+            middle = vertebra.grid.to_world(np.argwhere(vertebra.mask).mean(axis=0))
+        height = float(middle[2])
+        if any(abs(height - other) < NAMES_APART_MM for other in taken):
+            continue
+        taken.append(height)
+        cut_off = " (not measured)" if vertebra.frame is None else ""
+        name = f"{vertebra.level}{cut_off}"
+        axes.text(edge, height, name, color="white", fontsize=9, weight="bold", va="center", clip_on=True)
+
+
+# --- sagittal ---------------------------------------------------------------------------------------------------------
+
+
+def _sagittal(
+    axes: Axes, on: Sheet, spine: Spine, labels: LabelMap, scan: Scan | None, tables: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    _picture(axes, on, labels, scan, "endplate planes, heights of bodies (blue) and discs (green), mm")
+    for vertebra in spine:
+        for plate in (vertebra.superior, vertebra.inferior):
+            if plate is not None:
+                draw_rim(axes, on, plate)
+        for name, line in height_lines(vertebra).items():
+            if name in PLACES:
+                _line(axes, line, BODY, name == "middle")
+    if spine.sacrum_superior is not None:
+        draw_rim(axes, on, spine.sacrum_superior)
+    discs, curves = tables
+    named = set(discs.loc[discs["height_middle_mm"].notna(), "lower_level"])
+    for disc in discs_of(spine):
+        for name, line in disc_lines(disc).items():
+            if name in PLACES:
+                _line(axes, line, DISC, name == "middle" and str(disc.lower_level) in named)
+    _names(axes, on, spine)
+    found = curves[(curves["plane"] == "sagittal") & curves["angle_deg"].notna()]
+    said = [
+        f"{_words(row['name'], row['upper_level'], row['lower_level'])} {row['angle_deg']:+.1f}°"
+        for _, row in found.iterrows()
+    ]
+    axes.set_xlabel("\n".join([*said, "+ lordotic; lying patient"]) if said else "no named angle in view", fontsize=8.5)
+
+
+def _line(axes: Axes, line: NDArray, colour: str, named: bool) -> None:
+    axes.plot(line[:, 1], line[:, 2], color=colour, linewidth=1.2)
+    if named:
+        _label(axes, line.mean(axis=0)[1:], f"{np.linalg.norm(line[1] - line[0]):.1f}", colour)
+
+
+def _words(name: str, upper: str, lower: str) -> str:
+    return f"{name.split('_')[0]} {upper}-{lower}"
+
+
+# --- coronal ----------------------------------------------------------------------------------------------------------
+
+
+def _coronal(axes: Axes, on: Sheet, spine: Spine, labels: LabelMap, scan: Scan | None, curves: pd.DataFrame) -> None:
+    _picture(axes, on, labels, scan, "largest coronal curve")
+    centres = np.array([v.centre_mm for v in spine if v.centre_mm is not None])
+    if len(centres):
+        axes.plot(centres[:, 0], centres[:, 2], color=BODY, marker="o", markersize=2.5, linewidth=1.0)
+    _names(axes, on, spine)
+    found = curves[(curves["name"] == "coronal_curve") & curves["angle_deg"].notna()]
+    if found.empty:
+        axes.set_xlabel("no coronal curve: fewer than three whole vertebrae", fontsize=8.5)
+        return
+    best = found.iloc[0]
+    ends = {str(v.level): v for v in spine}
+    for level, upper in ((best["upper_level"], True), (best["lower_level"], False)):
+        _end_plane(axes, on, ends[level], upper)
+    apex = ends.get(str(best["apex_level"]))
+    if apex is not None and apex.centre_mm is not None:
+        axes.plot(apex.centre_mm[0], apex.centre_mm[2], marker="o", markersize=8, fillstyle="none", color=CURVE)
+    small = " (below 10°)" if abs(best["angle_deg"]) < 10 else ""
+    text = f"{best['upper_level']}-{best['lower_level']} {best['angle_deg']:+.1f}°{small}, apex {best['apex_level']}"
+    axes.set_xlabel(f"{text}\n+ convex to the right; lying patient", fontsize=8.5)
+
+
+def _end_plane(axes: Axes, on: Sheet, vertebra: Vertebra, upper: bool) -> None:
+    """The end vertebra's rim plane in the coronal picture, drawn beyond the body."""
+    plate: Endplate | None = vertebra.superior if upper else vertebra.inferior
+    if plate is None:
+        return
+    point, normal = plate.rim.point_mm, plate.rim.normal
+    half = np.ptp(plate.points_mm[:, 0]) / 2 + BEYOND_RIM_MM
+    x = point[0] + np.array([-half, half])
+    z = point[2] - normal[0] / normal[2] * (x - point[0])
+    axes.plot(x, z, color=CURVE, linewidth=1.6)
+
+
+# --- trabecular region ------------------------------------------------------------------------------------------------
+
+
+def _regions(axes: Axes, on: Sheet, spine: Spine, labels: LabelMap, scan: Scan, vertebrae: pd.DataFrame) -> None:
+    _picture(axes, on, labels, scan, "trabecular region, mean HU")
+    hu = vertebrae.set_index("level")["trabecular_hu_mean"]
+    for vertebra in spine:
+        try:
+            region = trabecular_roi(vertebra).mask
+        except NotMeasurable:
+            continue
+        outline(axes, on, cut(region, vertebra.grid, on, outside=0.0), REGION)
+        value = hu[str(vertebra.level)]
+        if np.isfinite(value) and vertebra.centre_mm is not None:
+            _label(axes, vertebra.centre_mm[1:], f"{value:.0f}", REGION, 8.0)
+    _names(axes, on, spine)
+    axes.set_xlabel("HU as scanned, not bone mineral density", fontsize=8.5)
+
+
+# --- height loss ------------------------------------------------------------------------------------------------------
+
+
+def _bars(axes: Axes, vertebrae: pd.DataFrame) -> None:
+    """Heights as bars, expected heights as ticks, the grade beside them."""
+    for i, (_, row) in enumerate(vertebrae.iterrows()):
+        grade = row["genant_grade"]
+        known = bool(np.isfinite(grade))
+        colour = GRADE_COLOURS[int(grade)] if known else "#dddddd"
+        for k, place in enumerate(PLACES):
+            y = i + 0.26 * (k - 1)
+            if np.isfinite(row[f"height_{place}_mm"]):
+                axes.barh(y, row[f"height_{place}_mm"], height=0.22, color=colour, edgecolor="black", linewidth=0.4)
+            expected = row[f"height_expected_{place}_mm"]
+            if np.isfinite(expected):
+                axes.plot([expected, expected], [y - 0.13, y + 0.13], color="black", linewidth=1.8)
+        kind = f" {row['genant_type']}" if known and grade else ""
+        said = f"grade {int(grade)}{kind}" if known else "not assessed"
+        axes.text(1.0, i, said, transform=axes.get_yaxis_transform(), fontsize=8, va="center", ha="right")
+    axes.set_yticks(range(len(vertebrae)), vertebrae["level"], fontsize=9)
+    axes.set_ylim(len(vertebrae) - 0.5, -0.5)
+    shown = vertebrae[[f"height_{place}_mm" for place in PLACES]].to_numpy(float)
+    axes.set_xlim(0, 1.45 * (np.nanmax(shown) if np.isfinite(shown).any() else 1.0))
+    axes.set_xlabel("height, mm: anterior, middle, posterior from above\nblack tick: expected height", fontsize=8.5)
+    axes.set_title(f"Genant grades: {NOT_A_DIAGNOSIS}", fontsize=10, pad=4)
+    axes.spines[["top", "right"]].set_visible(False)
