@@ -160,7 +160,7 @@ def ribs(seed: int) -> list[dict[str, Any]]:
             wanted.append(StumpRib("T12", side, float(rng.uniform(12, 37) if kind < 0.4 else rng.uniform(38, 70))))
         if rng.random() < 0.25:
             wanted.append(StumpRib("L1", side, float(rng.uniform(12, 50))))
-    view = View(upper="T12", lower="L1", cut_mm=(0.0, -45.0), half_width_mm=105.0, front_mm=25.0, back_mm=15.0)
+    view = View(upper="T12", lower="L1", cut_mm=(-6.0, -45.0), half_width_mm=105.0, front_mm=25.0, back_mm=15.0)
     options = PhantomOptions(pelvis=False, neck=False, variants=Variants(stump_ribs=tuple(wanted)), view=view)
     case, scan = phantom(seed, options, (1.0, 1.0, float(rng.uniform(1.0, 1.5))))
     truth = {(rib.level, rib.side): rib for rib in case.parameters.ribs}
@@ -237,7 +237,7 @@ def castellvi(seed: int) -> list[dict[str, Any]]:
     side, lumbar = str(rng.choice(SIDES)), int(rng.choice([4, 5, 5, 6]))
     fused = grade[0] in "34"
     upper = f"L{lumbar - 1 if fused else lumbar}"
-    view = View(upper=upper, lower="S", cut_mm=(2.0, 55.0), half_width_mm=64.0, front_mm=14.0, back_mm=5.0)
+    view = View(upper=upper, lower="S", cut_mm=(-6.0, 50.0), half_width_mm=72.0, front_mm=14.0, back_mm=5.0)
     variants = Variants(lumbar=lumbar, castellvi=grade, castellvi_side=side)
     options = PhantomOptions(ribs=False, neck=False, pelvis=bool(rng.random() < 0.3), variants=variants, view=view)
     case, scan = phantom(seed, options, (1.0, 1.0, float(rng.uniform(1.0, 1.4))))

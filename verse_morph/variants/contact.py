@@ -37,17 +37,11 @@ class Contact:
         Median width of that cleft at half of its depth.
     bridge_mm2 : float
         Area over which bone runs from the height of the process to the wing.
-    gap_mm : float or None
-        Smallest distance of free space between bone above and bone below (5th percentile over the columns).
-    gap_columns_mm2 : float
-        Area of columns with bone above and below.
     """
 
     joint_mm2: float
     cleft_mm: float | None
     bridge_mm2: float
-    gap_mm: float | None
-    gap_columns_mm2: float
 
 
 def contact_of(
@@ -83,15 +77,11 @@ def contact_of(
     middle = (z >= BRIDGE_MM[0]) & (z <= BRIDGE_MM[1])
     runs = _longest_run(~bone[..., middle]) * STEP_Z
     bridged = (runs < SHORTEST_GAP_MM) & ~cleft
-    gaps = _gaps(bone, z)
-    seen = np.isfinite(gaps)
     area = STEP_XY**2
     return Contact(
         joint_mm2=float(cleft.sum() * area),
         cleft_mm=float(np.median(width[cleft])) if cleft.any() else None,
         bridge_mm2=float(bridged.sum() * area),
-        gap_mm=float(np.percentile(gaps[seen], 5)) if seen.any() else None,
-        gap_columns_mm2=float(seen.sum() * area),
     )
 
 
@@ -155,11 +145,3 @@ def _longest_run(flags: NDArray[np.bool_]) -> NDArray:
         run = np.where(flags[..., k], run + 1, 0)
         best = np.maximum(best, run)
     return best
-
-
-def _gaps(bone: NDArray[np.bool_], z: NDArray) -> NDArray:
-    """Free space between the lowest bone above the disc's height and the highest below, mm; NaN without both."""
-    upper, lower = z >= 0, z < 0
-    has = bone[..., upper].any(axis=-1) & bone[..., lower].any(axis=-1)
-    soft = _longest_run(~bone & (np.cumsum(bone, axis=-1) > 0) & (np.cumsum(bone[..., ::-1], axis=-1)[..., ::-1] > 0))
-    return np.where(has, soft * STEP_Z, np.nan)

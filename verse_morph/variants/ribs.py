@@ -25,11 +25,11 @@ ORGAN_MM, ORGAN_RIM_MM = 8.0, 1.5
 # A rib begins this near to its vertebra, and is a neighbour's if that one has much more of it as near.
 CONTACT_MM = 6.0
 # ... and what has no voxel this near beyond the peel only passes by.
-JOINT_MM = 1.8
+JOINT_MM = 2.5
 # Joints lie between these heights, counted from the body's middle.
 JOINT_Z_MM = (-15.0, 18.0)
-# Ribs from T11 on begin nearer to the midline than this.
-PASSING_MM = 30.0
+# Ribs from T11 on begin nearer to the midline than this, below the joint processes, beside which the rib above passes.
+PASSING_MM, FLOATING_Z_MM = 30.0, 12.0
 SMALLEST_MM3 = 60.0
 # No rib is thicker; bone that merges with others is.
 THICKEST_MM2 = 260.0
@@ -284,7 +284,8 @@ def _contacts(
         for number in np.unique(numbers[here]):
             mine = here & (numbers == number)
             # The twelfth rib passes L1's process farther out, or at a distance; a rib with a joint does not.
-            passes = vertebra.level >= Level.T11 and np.abs(at[mine, 0]).min() > PASSING_MM
+            low = at[mine, 2] < FLOATING_Z_MM
+            passes = vertebra.level >= Level.T11 and not (low & (np.abs(at[mine, 0]) < PASSING_MM)).any()
             if distance[mine].min() <= joint_mm and not passes:
                 yield side, int(number), points[mine]
 
@@ -311,6 +312,9 @@ def _shares(
     most = max(contact, key=lambda place: len(contact[place]))
     seeds = {place: _seed(spine, place, points, len(contact[most])) for place, points in contact.items()}
     own = {place: points for place, points in seeds.items() if points is not None}
+    if any(level >= Level.T11 and level is not Level.L1 for level, _ in own):
+        # The last thoracic rib passes close behind L1's joint processes: one piece with both is that rib.
+        own = {place: points for place, points in own.items() if place[0] is not Level.L1}
     if len(own) < 2:
         yield next(iter(own), most), piece
         return

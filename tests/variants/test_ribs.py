@@ -1,0 +1,108 @@
+"""Ribs as rods beside box vertebrae."""
+
+import numpy as np
+import pytest
+
+from verse_morph.anatomy import VERSE, LabelScheme
+from verse_morph.variants.neighbourhood import surroundings
+from verse_morph.variants.ribs import find_ribs
+from verse_morph.variants.rules import Rules
+
+from .scene import Scene
+
+ALL = LabelScheme("all", VERSE.levels, {60: "rib_left_12", 61: "rib_right_12", 26: "sacrum"})
+
+
+def scene_with(length, side=-1, **more):
+    scene = Scene()
+    scene.vertebra("T12", (0, 0, 25), **more)
+    scene.vertebra("L1", (0, 0, -10))
+    # The head's middle lies 6 mm beside the block; the rod is rounded by 4 mm at both ends.
+    start = np.array([side * 21.5, -6.0, 25.0])
+    scene.rod([start, start + np.array([side * 0.8, -0.3, -0.52]) * (length - 2.0)])
+    return scene
+
+
+def found(scene, scheme=VERSE, ct=True):
+    around = surroundings(scene.spine(), scene.scan() if ct else None, scene.mask(scheme))
+    return {(str(rib.level), rib.side): rib for rib in find_ribs(around, Rules())}
+
+
+@pytest.mark.parametrize(("length", "kind"), [(20, "stump"), (32, "stump"), (46, "rib")])
+@pytest.mark.parametrize(("side", "name"), [(-1, "left"), (1, "right")])
+def test_length_class_and_side(length, kind, side, name):
+    ribs = found(scene_with(length, side))
+    rib, other = ribs["T12", name], ribs["T12", "right" if name == "left" else "left"]
+    assert rib.kind == kind
+    assert rib.length_mm == pytest.approx(length, abs=3.0)
+    assert other.kind == "none"
+    assert other.length_mm is None
+    assert ribs["L1", name].kind == "none"
+
+
+def test_borderline_is_said():
+    assert found(scene_with(38))["T12", "left"].borderline
+    assert not found(scene_with(25))["T12", "left"].borderline
+
+
+def test_a_rib_that_meets_the_border_is_no_stump():
+    scene = Scene(shape=(96, 90, 120))
+    scene.vertebra("T12", (0, 0, 10))
+    scene.rod([(-21.5, -6, 10), (-60, -20, 0)])
+    rib = found(scene)["T12", "left"]
+    assert rib.kind == "not_assessable"
+    assert rib.truncated
+    assert "border" in rib.why
+
+
+def test_without_view_beside_the_vertebra_absence_says_nothing():
+    scene = Scene(shape=(46, 90, 120))
+    scene.vertebra("T12", (0, 0, 10))
+    rib = found(scene)["T12", "left"]
+    assert rib.kind == "not_assessable"
+    assert "ends beside" in rib.why
+
+
+def test_an_organ_as_bright_as_bone_is_no_rib():
+    scene = scene_with(30)
+    scene.rod([(45, -5, -10), (47, -5, -12)], radius=22.0, hu=260)
+    ribs = found(scene)
+    assert ribs["L1", "right"].kind == "none"
+    assert ribs["T12", "left"].kind == "stump"
+
+
+def test_a_rib_that_passes_the_next_vertebra_is_not_its_own():
+    scene = Scene()
+    scene.vertebra("T12", (0, 0, 25))
+    scene.vertebra("L1", (0, 0, -10), half=(34, 22, 12))
+    scene.rod([(-21.5, -6, 25), (-34, -10, 12), (-42, -14, -10), (-46, -14, -40)])
+    ribs = found(scene)
+    assert ribs["T12", "left"].kind == "rib"
+    assert ribs["L1", "left"].kind == "none"
+
+
+def test_labelled_ribs_need_no_ct():
+    scene = scene_with(30)
+    rod = (scene.hu > 100) & (scene.labels == 0)
+    scene.labels[rod] = 60
+    rib = found(scene, ALL, ct=False)["T12", "left"]
+    assert (rib.kind, rib.source) == ("stump", "mask")
+    assert rib.length_mm == pytest.approx(30, abs=3.0)
+
+
+def test_neither_ct_nor_labels():
+    rib = found(scene_with(30), ct=False)["T12", "left"]
+    assert rib.kind == "not_assessable"
+    assert "CT" in rib.why
+
+
+def test_rib_of_c7_and_the_first_rib_keep_apart():
+    scene = Scene()
+    scene.vertebra("C7", (0, 0, 22), half=(16, 18, 8))
+    scene.vertebra("T1", (0, 0, 0), half=(16, 18, 9))
+    scene.rod([(-20.5, -4, 22), (-34, 4, 14), (-44, 14, 4)], radius=3.0)
+    scene.rod([(21, -4, 0), (44, 4, -6), (60, 20, -14)], radius=3.5)
+    ribs = found(scene)
+    assert ribs["C7", "left"].kind in ("rib", "stump")
+    assert ribs["C7", "right"].kind == "none"
+    assert ribs["T1", "right"].kind == "rib"
