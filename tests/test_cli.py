@@ -71,7 +71,8 @@ def test_measure_writes_the_whole_folder_and_nothing_else(call, case, mask, tmp_
             "solid",
             *(f"solid/{n}.{end}" for n in ("vertebrae", "discs", "curves", "variants") for end in ("csv", "parquet")),
             *(f"solid/{name}" for name in ("scan.json", "provenance.json")),
-            *("solid/spine.glb", "solid/viewer.html", "solid/meshes", "solid/figures", "solid/figures/overlay.png"),
+            *("solid/spine.glb", "solid/viewer.html", "solid/meshes", "solid/figures"),
+            *("solid/figures/overlay.png", "solid/figures/sheet.png"),
             *(f"solid/meshes/{level}.ply" for level in levels),
         ]
     )
@@ -228,7 +229,7 @@ def test_an_output_without_permission_is_refused_before_computing(call, mask, tm
 
 
 def test_a_defect_is_one_line_says_so_and_leaves_nothing(call, mask, tmp_path, monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise ZeroDivisionError("two\nlines")
 
     monkeypatch.setattr("verse_morph.cli.run.build_results", broken)

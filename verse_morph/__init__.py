@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from verse_morph.shape import build_spine
     from verse_morph.variants import scan_variants
     from verse_morph.view import view
+    from verse_morph.view.cohort import CohortExplorer
+    from verse_morph.view.editor import CentroidEditor
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CentroidEditor",
+    "CohortExplorer",
     "Level",
     "__version__",
     "build_spine",
@@ -38,6 +42,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "CentroidEditor": "verse_morph.view.editor",
+    "CohortExplorer": "verse_morph.view.cohort",
     "Level": "verse_morph.anatomy",
     "build_spine": "verse_morph.shape",
     "measure": "verse_morph.measure",

@@ -10,6 +10,7 @@ from verse_morph.plot.overlay import FOOTER
 from verse_morph.plot.report_sheet import report_sheet
 from verse_morph.shape import build_spine
 from verse_morph.spine import Spine
+from verse_morph.volume import LabelMap
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,15 @@ def test_every_number_on_the_sheet_is_the_tables(case):
     assert {f"{value:.0f}" for value in vertebrae["trabecular_hu_mean"].dropna()} <= set(texts(regions))
     assert "height loss, not a diagnosis" in bars.get_title()
     assert FOOTER in [text.get_text() for text in figure.texts]
+
+
+def test_an_image_that_ends_near_the_bodies_hides_none_of_them(case):
+    spine, labels, _, tables = case
+    front = max(float(v.superior.points_mm[:, 1].max()) for v in spine)
+    stop = int(labels.grid.to_index(np.array([0.0, front + 8.0, 0.0]))[1])
+    grid = labels.grid.crop((slice(0, labels.grid.shape[0]), slice(0, stop), slice(0, labels.grid.shape[2])))
+    sagittal = report_sheet(spine, LabelMap(labels.labels[:, :stop], grid, labels.scheme), *tables).axes[0]
+    assert max(sagittal.get_xlim()) > front
 
 
 def test_grades_that_are_missing_are_not_called_zero(case):

@@ -14,7 +14,7 @@ from verse_morph.measure.fracture import NOT_A_DIAGNOSIS
 from verse_morph.measure.heights import height_lines
 from verse_morph.measure.roi import trabecular_roi
 from verse_morph.plot.overlay import FOOTER, draw_image, draw_rim, dress, outline
-from verse_morph.plot.sheets import CORONAL_WIDTH_MM, SAGITTAL_WIDTH_MM, Sheet, cut, sheet
+from verse_morph.plot.sheets import Sheet, cut, middles_mm, sheet
 from verse_morph.spine import Endplate, Spine, Vertebra
 from verse_morph.volume import LabelMap, Scan
 
@@ -69,7 +69,7 @@ def report_sheet(
     if len(spine) == 0:
         raise NotMeasurable(f"{spine.name}: no vertebra to draw")
     across = (1, 0, 1) if scan is not None else (1, 0)
-    sheets = [_trimmed(sheet(spine, labels.grid, axis)) for axis in across]
+    sheets = [_trimmed(sheet(spine, labels.grid, axis), spine) for axis in across]
     length = float(np.ptp(sheets[0].vertical_mm))
     high = float(np.clip(length * INCHES_PER_MM, *HEIGHT_INCHES))
     widths = [float(np.ptp(on.horizontal_mm)) * high / length for on in sheets]
@@ -96,13 +96,11 @@ def report_sheet(
     return made
 
 
-def _trimmed(on: Sheet) -> Sheet:
+def _trimmed(on: Sheet, spine: Spine) -> Sheet:
     """The sheet without what lies far from the bodies."""
     low, high = SHOWN_MM[on.across]
-    # The sheet reaches from far behind the rearmost body to far before the foremost one.
-    before, after = SAGITTAL_WIDTH_MM if on.across == 1 else CORONAL_WIDTH_MM
-    x = on.horizontal_mm
-    return replace(on, horizontal_mm=x[(x >= x[0] + low - before) & (x <= x[-1] + high - after)])
+    x, bodies = on.horizontal_mm, middles_mm(spine)[:, on.across]
+    return replace(on, horizontal_mm=x[(x >= bodies.min() + low) & (x <= bodies.max() + high)])
 
 
 def _picture(axes: Axes, on: Sheet, labels: LabelMap, scan: Scan | None, title: str) -> None:

@@ -20,12 +20,15 @@ from verse_morph.anatomy import Level
 from verse_morph.errors import InputError, VerseMorphError
 from verse_morph.io.results import MARK
 from verse_morph.view import needs
-from verse_morph.view.colours import MISSING, WORDS, choices, title_of
+from verse_morph.view.colours import MISSING, REGIONS, WORDS, choices, title_of
 from verse_morph.view.panel import ASSETS
 from verse_morph.view.results import Opened, open_results
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from verse_morph.view.slices import SliceViewer
+    from verse_morph.view.spine import SpineViewer
 
 # Robust distance from the level's median from which a value is worth a look (Iglewicz and Hoaglin 1993).
 FAR = 3.5
@@ -85,7 +88,8 @@ def read_cohort(folder: Path | str) -> Cohort:
     place = Path(folder)
     if not place.is_dir():
         raise InputError(f"no such folder: {place}")
-    tables, folders, skipped = [], {}, []
+    tables, skipped = [], []
+    folders: dict[str, Path] = {}
     for mark in sorted(place.rglob(MARK)):
         try:
             table = read_table(mark.parent / "vertebrae.csv")
@@ -187,9 +191,13 @@ class CohortExplorer:
         scan = str(self.table["scan"].iloc[row])
         self._say(f"opening {scan} ...")
         opened = self.cohort.open(scan)
-        viewer = opened.view() if kind == "view" else opened.slices()
-        if kind == "slices" and viewer.spine is not None:
-            viewer.go_to_level(self.levels[row])
+        viewer: SpineViewer | SliceViewer
+        if kind == "view":
+            viewer = opened.view()
+        else:
+            viewer = slices = opened.slices()
+            if slices.spine is not None:
+                slices.go_to_level(self.levels[row])
         self.opened = viewer
         self.controls["place"].children = (viewer.widget,)
         self._say(f"{scan}, {self.levels[row]}. {' '.join(opened.notes)}")
@@ -201,7 +209,8 @@ class CohortExplorer:
         import pandas as pd
 
         if name == "level":
-            return np.array([float(Level(level).rank) for level in self.levels])
+            order = _order(self.levels)
+            return np.array([float(order.index(level)) for level in self.levels])
         return pd.to_numeric(self.table[name], errors="coerce").to_numpy(dtype=float)
 
     def _shown(self) -> NDArray[np.bool_]:
@@ -212,14 +221,17 @@ class CohortExplorer:
         c, plot = self.controls, self.plot
         x, y = self._column(c["x"].value), self._column(c["y"].value)
         seen = np.isfinite(x) & np.isfinite(y) & self._shown()
-        scale_x, scale_y = (_scale(values[seen], name) for values, name in ((x, c["x"].value), (y, c["y"].value)))
+        scale_x, scale_y = (
+            _scale(values[seen], name, _order(self.levels)) for values, name in ((x, c["x"].value), (y, c["y"].value))
+        )
         groups = self._groups(c["colour"].value)
         known = list(dict.fromkeys(groups[seen].tolist()))
+        colours = [REGIONS.get(group, WORDS[k % len(WORDS)]) for k, group in enumerate(known)]
         plot.dots = [
             {
                 "row": int(row),
                 "at": [scale_x.share(x[row]), scale_y.share(y[row])],
-                "colour": WORDS[known.index(groups[row]) % len(WORDS)],
+                "colour": colours[known.index(groups[row])],
                 "shape": known.index(groups[row]),
             }
             for row in np.flatnonzero(seen)
@@ -228,7 +240,9 @@ class CohortExplorer:
         plot.title_x, plot.title_y = (title_of(c[axis].value) for axis in ("x", "y"))
         lacking = int((~seen & self._shown()).sum())
         plot.spoken = f"{plot.title_y} against {plot.title_x}, {int(seen.sum())} vertebrae"
-        c["key"].value = _key(known) + (f" · {lacking} vertebrae without both values are not drawn" if lacking else "")
+        c["key"].value = _key(known, colours) + (
+            f" · {lacking} vertebrae without both values are not drawn" if lacking else ""
+        )
 
     def _groups(self, name: str) -> NDArray:
         if name == "region":
@@ -345,7 +359,12 @@ class _Scale:
         return (float(value) - self.low) / (self.high - self.low)
 
 
-def _scale(values: NDArray, name: str) -> _Scale:
+def _order(levels: NDArray) -> list[str]:
+    """Names of all levels, head to foot; T13 only where somebody has one, so that T12 and L1 are neighbours."""
+    return [str(level) for level in Level if level is not Level.T13 or "T13" in levels]
+
+
+def _scale(values: NDArray, name: str, order: list[str]) -> _Scale:
     """Ends a little beyond the values, and round ticks; levels get their names."""
     from matplotlib.ticker import MaxNLocator
 
@@ -354,8 +373,7 @@ def _scale(values: NDArray, name: str) -> _Scale:
     margin = 0.05 * float(np.ptp(values)) or 1.0
     low, high = float(values.min()) - margin, float(values.max()) + margin
     if name == "level":
-        names = list(Level)
-        marks = [(float(rank), str(names[int(rank)])) for rank in np.unique(values)]
+        marks = [(float(place), order[int(place)]) for place in np.unique(values)]
         every = -(-len(marks) // 14)
         marks = marks[::every]
     else:
@@ -384,11 +402,11 @@ def _plot_class() -> type:
     return Scatter
 
 
-def _key(groups: list[str]) -> str:
+def _key(groups: list[str], colours: list[str]) -> str:
     shapes = "●■▲"
     shown = groups[:12]
     words = " ".join(
-        f'<span style="color:{WORDS[k % len(WORDS)]}" aria-hidden="true">{shapes[k % 3]}</span> {escape(group)}'
+        f'<span style="color:{colours[k]}" aria-hidden="true">{shapes[k % 3]}</span> {escape(group)}'
         for k, group in enumerate(shown)
     )
     return words + (f' <span style="color:{MISSING}">and {len(groups) - 12} more</span>' if len(groups) > 12 else "")

@@ -356,7 +356,7 @@ def _controls(name: str) -> dict[str, Any]:
     def button(text: str, tip: str, px: int = 130) -> Any:
         return w.Button(description=text, tooltip=tip, layout=narrow(px))
 
-    style, wide = {"description_width": "62px"}, {"description_width": "80px"}
+    style, wide = {"description_width": "62px"}, {"description_width": "95px"}
 
     def count(word: str, options: tuple[int, ...]) -> Any:
         return w.Dropdown(options=options, value=options[1], description=word, style=style, layout=narrow(130))
@@ -385,7 +385,7 @@ def _controls(name: str) -> dict[str, Any]:
         "problems": w.HTML(),
     }
     for axis, word in zip("xyz", ("right", "anterior", "superior"), strict=True):
-        made[axis] = w.FloatText(description=f"{word} mm", step=1, style=wide, layout=narrow(170))
+        made[axis] = w.FloatText(description=f"{word} mm", step=1, style=wide, layout=narrow(190))
     return made
 
 
@@ -436,9 +436,11 @@ def _updated(c: Mapping[str, Any], state: Points, chosen: int | None, history: H
             c[axis].value = round(value, 2)
     c["thoracic"].value, c["lumbar"].value = state.numbering.thoracic, state.numbering.lumbar
     free = [name for name in LEVELS if name not in names]
-    if c["add_level"].value in names and free:
+    untouched = not history.past and not history.future
+    if free and (untouched or c["add_level"].value in names):
         # The level below the chosen one is the likeliest to be missing.
-        after = [name for name in free if point is None or Level(name) > point.level]
+        last = state.levels[-1] if untouched and names else None if point is None else point.level
+        after = [name for name in free if last is None or Level(name) > last]
         c["add_level"].value = (after or free)[0]
     for name, possible in (("undo", history.past), ("redo", history.future), ("remove", names), ("rename", names)):
         c[name].disabled = not possible

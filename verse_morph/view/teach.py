@@ -99,7 +99,7 @@ class VariantLesson(_Lesson):
         needs.require(needs.WIDGETS)
         self.coloured = w.Checkbox(True, description="colour what is special (orange)", indent=False)
         self.group = w.ToggleButtons(
-            options=[("ribs and lumbar count", "lower"), ("cervical ribs", "neck"), ("Castellvi types", "castellvi")]
+            options=[("lower spine", "lower"), ("neck", "neck"), ("Castellvi types", "castellvi")]
         )
         self.shown = w.HTML()
         self.widget = _framed("vm-teach-variants", self.group, self.coloured, self.shown)
@@ -130,7 +130,7 @@ class HeightLossLesson(_Lesson):
         self.kind = w.ToggleButtons(options=living.KINDS)
         self.loss = w.IntSlider(30, min=0, max=70, description="loss %")
         self.presets = [w.Button(description=f"grade {grade}") for grade in range(4)]
-        self.shown, self.numbers = w.HTML(), w.HTML()
+        self.shown, self.numbers = w.HTML(), w.HTML(layout=w.Layout(max_width="430px"))
         self.numbers.add_class("vm-teach-numbers")
         inside = w.HBox([self.shown, self.numbers], layout=w.Layout(flex_flow="row wrap", align_items="center"))
         rows = (self.level, self.kind, self.loss, w.HBox(self.presets), inside, w.HTML(NOT_FRACTURE))
@@ -169,7 +169,7 @@ class CurveLesson(_Lesson):
         needs.require(needs.WIDGETS)
         self.curve = w.ToggleButtons(options=list(living.CURVES))
         self.angle = w.IntSlider(30, min=-60, max=60, step=5, description="degrees", continuous_update=False)
-        self.shown, self.numbers = w.HTML(), w.HTML()
+        self.shown, self.numbers = w.HTML(), w.HTML(layout=w.Layout(max_width="430px"))
         self.numbers.add_class("vm-teach-numbers")
         inside = w.HBox([self.shown, self.numbers], layout=w.Layout(flex_flow="row wrap"))
         self.widget = _framed("vm-teach-curve", self.curve, self.angle, inside)

@@ -86,7 +86,7 @@ function render({ model, el }) {
     model.send({ pick: dot.key });
   };
   canvas.onpointermove = (event) => {
-    if (!held) return;
+    if (!held || held.dropped) return;
     const at = share(event), [width, height] = model.get("size_px");
     const away = [at[0] - held.from[0], at[1] - held.from[1]];
     // A click chooses; only a drag of more than 2 pixels moves.
@@ -96,8 +96,10 @@ function render({ model, el }) {
     draw();
   };
   canvas.onpointerup = () => {
-    if (held && held.moved) model.send({ drop: held.key, at: held.at });
-    else held = null;
+    if (!held) return;
+    if (!held.moved) { held = null; return; }
+    held.dropped = true;
+    model.send({ drop: held.key, at: held.at });
   };
   canvas.onpointercancel = () => { held = null; draw(); };
   canvas.ondblclick = (event) => {
@@ -120,7 +122,11 @@ function render({ model, el }) {
     model.send(said);
   });
 
-  function renewed() { held = null; draw(); }
+  // The answer to the first press may come while the dot is still being dragged: it stays in the hand until dropped.
+  function renewed() {
+    if (held && held.dropped) held = null;
+    draw();
+  }
   image.onload = draw;
   model.on("change:png", load);
   model.on("change:dots change:answers", renewed);
