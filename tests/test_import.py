@@ -62,5 +62,5 @@ def test_measure_is_callable_even_after_its_package_was_imported():
 
 
 def test_unknown_name_is_an_attribute_error_that_lists_the_known():
-    with pytest.raises(AttributeError, match="it offers .*Level"):
+    with pytest.raises(AttributeError, match=r"it offers .*Level"):
         _ = verse_morph.measurement

@@ -75,6 +75,10 @@ class CentroidEditor:
         self.controls = _controls(scan.name)
         self.widget = _arranged(self.panels, self.controls)
         self._observe()
+        if self.start.points:
+            # The level below the last one is the first that somebody will want to add.
+            below = [level for level in self.start.numbering.chain if level > self.start.levels[-1]]
+            self.controls["add_level"].value = str(below[0]) if below else LEVELS[-1]
         self._project()
         self._show("")
 
@@ -436,11 +440,9 @@ def _updated(c: Mapping[str, Any], state: Points, chosen: int | None, history: H
             c[axis].value = round(value, 2)
     c["thoracic"].value, c["lumbar"].value = state.numbering.thoracic, state.numbering.lumbar
     free = [name for name in LEVELS if name not in names]
-    untouched = not history.past and not history.future
-    if free and (untouched or c["add_level"].value in names):
+    if c["add_level"].value in names and free:
         # The level below the chosen one is the likeliest to be missing.
-        last = state.levels[-1] if untouched and names else None if point is None else point.level
-        after = [name for name in free if last is None or Level(name) > last]
+        after = [name for name in free if point is None or Level(name) > point.level]
         c["add_level"].value = (after or free)[0]
     for name, possible in (("undo", history.past), ("redo", history.future), ("remove", names), ("rename", names)):
         c[name].disabled = not possible
