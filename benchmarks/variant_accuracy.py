@@ -287,7 +287,10 @@ def process_truth(parameters: Any) -> dict[str, tuple[float, float]]:
     x, _, z = (low[a] + LATTICE_MM * np.arange(shape[a]) for a in range(3))
     out = {}
     for side, sign in (("left", -1), ("right", 1)):
-        part = x * sign > last.width_middle / 2 + FREE_MM
+        # Bone above the upper endplate is the superior articular process: the free process begins beside it.
+        above = (mine[:, :, z > last.rim_height / 2 + 1.0] > 0).any(axis=(1, 2)) & (x * sign > 0)
+        joint = float((x[above] * sign).max()) + 1.5 if above.any() else 0.0
+        part = x * sign > max(last.width_middle / 2 + FREE_MM, joint)
         vertebra = (mine[part] > 0) & (mine[part] > theirs[part])
         rows = vertebra.any(axis=1)
         heights = [np.ptp(z[row]) + LATTICE_MM for row in rows if row.any()]

@@ -94,7 +94,7 @@ def test_castellvi_of_a_phantom(grade, unlabelled):
     from verse_morph.phantom.tissues import draw_tissue
     from verse_morph.volume import Scan
 
-    view = View(upper="L4", lower="S", cut_mm=(2.0, 55.0), half_width_mm=62.0, front_mm=14.0, back_mm=5.0)
+    view = View(upper="L4", lower="S", cut_mm=(-6.0, 50.0), half_width_mm=66.0, front_mm=14.0, back_mm=5.0)
     options = PhantomOptions(ribs=False, pelvis=False, neck=False, view=view, variants=Variants(castellvi=grade))
     case = render(draw_parameters(np.random.default_rng(3), options), 1.0)
     levels = tuple(case.verse_labels.values())

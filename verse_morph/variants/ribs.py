@@ -21,7 +21,13 @@ SIDES = ("left", "right")
 PEEL_MM, PEEL_VOXELS = 0.7, 0.8
 # Organs and vessels full of contrast medium are as bright as bone, but thicker than any rib: radius, and what is
 # cleared about them, mm.
-ORGAN_MM, ORGAN_RIM_MM = 8.0, 1.5
+ORGAN_MM, ORGAN_RIM_MM = 6.5, 1.5
+# Noise of an organ exceeds the threshold of bone here and there where its mean exceeds this share of it.
+ORGAN_SHARE = 0.6
+# How much brighter than organs a rib's cortex is.
+CORTEX_HU = 130.0
+# The threshold lies this much above the brighter organs, but not above the cortex of ribs.
+ORGAN_NOISE_HU, HIGHEST_HU = 60.0, 350.0
 # A rib begins this near to its vertebra, and is a neighbour's if that one has much more of it as near.
 CONTACT_MM = 6.0
 # ... and what has no voxel this near beyond the peel only passes by.
@@ -159,8 +165,7 @@ def _bony(near: Neighbourhood, rules: Rules) -> NDArray:
     assert near.hu is not None
     spacing = tuple(near.grid.spacing_mm)
     away = edt.edt(near.levels == 0, anisotropy=spacing, black_border=False)
-    bone = (near.hu > rules.bone_hu) & (away > _peel_mm(near)) & (near.named == 0)
-    bone &= ~_organs(near, rules)
+    bone = _brighter_than_organs(near, rules) & (away > _peel_mm(near)) & (near.named == 0)
     pieces = cc3d.connected_components(bone, connectivity=26)
     sizes = np.bincount(pieces.ravel())
     small = sizes * near.grid.voxel_volume_mm3 < SMALLEST_MM3
@@ -172,19 +177,24 @@ def _peel_mm(near: Neighbourhood) -> float:
     return PEEL_MM + PEEL_VOXELS * float(near.grid.spacing_mm.max())
 
 
-def _organs(near: Neighbourhood, rules: Rules) -> NDArray[np.bool_]:
-    """Bright regions outside the vertebrae that are thicker than a rib."""
+def _brighter_than_organs(near: Neighbourhood, rules: Rules) -> NDArray[np.bool_]:
+    """Voxels above the threshold of bone that do not belong to bright regions thicker than a rib."""
     import edt
     from scipy.ndimage import gaussian_filter
 
     assert near.hu is not None
     spacing = tuple(near.grid.spacing_mm)
     # Smoothed once more: noise must not tear an organ, and a rib's spongy core must not thicken it.
-    bright = gaussian_filter(near.hu, 2.0 / near.grid.spacing_mm, truncate=2) > 0.8 * rules.bone_hu
+    bright = gaussian_filter(near.hu, 2.0 / near.grid.spacing_mm, truncate=2) > ORGAN_SHARE * rules.bone_hu
     core = edt.edt(bright & (near.levels == 0), anisotropy=spacing, black_border=False) > ORGAN_MM
     if not core.any():
-        return core
-    return edt.edt(~core, anisotropy=spacing, black_border=False) < ORGAN_MM + ORGAN_RIM_MM
+        return near.hu > rules.bone_hu
+    # Thin parts of the same organs (the kidney about its pelvis) escape a rule of thickness: a higher threshold.
+    usual, high = np.percentile(near.hu[core], [50, 90])
+    least = max(rules.bone_hu, min(float(high) + ORGAN_NOISE_HU, HIGHEST_HU))
+    zone = edt.edt(~core, anisotropy=spacing, black_border=False) < ORGAN_MM + ORGAN_RIM_MM
+    # A rib may lie against the organ: its cortex is brighter and stays.
+    return np.asarray((near.hu > least) & ~(zone & (near.hu < float(usual) + CORTEX_HU)))
 
 
 def _named(near: Neighbourhood, spine: Spine) -> dict[Place, Piece]:
@@ -379,6 +389,8 @@ def _rib(
         why = f"the bone beside it is {line.section_mm2:.0f} mm2 thick: it merges with other bone"
         return Rib(level, side, "not_assessable", why=why, source=source)
     if not _is_rib(line, frame, side, rules):
+        if piece.joint_mm is not None:
+            return Rib(level, side, "not_assessable", why="bone beside it merges with another's rib", source=source)
         return _absent(vertebra, side, near, frame, source)
     rib = Rib(level, side, "rib", line.length_mm, points_mm=line.points_mm, source=source)
     return _classed(rib, piece, near, rules)

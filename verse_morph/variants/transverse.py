@@ -17,6 +17,7 @@ from verse_morph.variants.rules import Rules
 
 # The process is measured from this far beside the body, in slices this thick, mm.
 FREE_MM = 5.0
+BESIDE_JOINT_MM = 1.5
 SLICE_MM = 2.0
 # What lies nearer to the midline than the body's edge plus this belongs to the facet joints.
 BELOW_MM = 0.0
@@ -41,7 +42,8 @@ class Process:
     ----------
     side : str
     height_mm : float or None
-        Largest craniocaudal extent along the frame's superior axis in a slice beside the body's edge by 5 mm or more.
+        Largest craniocaudal extent along the frame's superior axis in a slice 5 mm or more beside the body
+        and beside the joint processes.
     width_mm : float or None
         How far the tip reaches beyond the body's edge.
     gap_mm : float or None
@@ -151,20 +153,36 @@ def process_shape(vertebra: Vertebra, around: Surroundings, half_width_mm: float
     points = _surface(vertebra)
     local = frame.to_local(points)
     outwards = local[:, 0] * (1 if side == "right" else -1)
-    free = outwards > half_width_mm + FREE_MM
+    start = process_start_mm(vertebra, half_width_mm, side)
+    free = outwards > start
     if not free.any():
         raise NotMeasurable(f"{vertebra.level}: the mask has no transverse process on the {side}")
     if _at_border(around, points[free]):
         raise NotMeasurable(f"{vertebra.level}: the image border cuts the {side} transverse process")
     tip = float(outwards.max())
     heights = []
-    for x in np.arange(half_width_mm + FREE_MM, tip - SLICE_MM / 2, 1.0):
+    for x in np.arange(start, tip - SLICE_MM / 2, 1.0):
         here = local[np.abs(outwards - x - SLICE_MM / 2) <= SLICE_MM / 2, 2]
         if len(here):
             heights.append(float(np.ptp(here)))
     if not heights:
         raise NotMeasurable(f"{vertebra.level}: the {side} transverse process ends beside the body")
     return max(heights), tip - half_width_mm
+
+
+def process_start_mm(vertebra: Vertebra, half_width_mm: float, side: str) -> float:
+    """Where the free part of a transverse process begins: 5 mm beside the body, and beside the joint process above.
+
+    Bone beside and above the upper endplate can only be the superior articular process.
+    """
+    frame = vertebra.frame
+    if frame is None or vertebra.body is None:
+        return half_width_mm + FREE_MM
+    local = frame.to_local(vertebra.grid.to_world(np.argwhere(vertebra.mask)))
+    top = frame.to_local(vertebra.grid.to_world(np.argwhere(vertebra.body)))[:, 2].max()
+    above = local[local[:, 2] > top + 1.0, 0] * (1 if side == "right" else -1)
+    joint = float(above.max()) + BESIDE_JOINT_MM if above.size else 0.0
+    return max(half_width_mm + FREE_MM, joint)
 
 
 def _surface(vertebra: Vertebra) -> FloatArray:
@@ -197,7 +215,8 @@ def _with_gap(
     bone = _below(near, own)
     if bone is None:
         return replace(process, why_gap="neither a CT nor a sacrum shows the bone below")
-    mine = _beside(near, own, last.frame, sign, last.half_width_mm + FREE_MM)
+    start = process_start_mm(around.spine[last.level], last.half_width_mm, process.side)
+    mine = _beside(near, own, last.frame, sign, start)
     other = _beside(near, bone, last.frame, sign, last.half_width_mm + BELOW_MM)
     if not len(mine) or not len(other):
         return replace(process, why_gap="no process or no bone below it in view on this side")
