@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_morph.anatomy import Level
+from verse_morph.shape.crop import crop_box
 from verse_morph.space import FloatArray, Grid
 from verse_morph.spine import Flag, Frame, Spine, Vertebra
 from verse_morph.variants.neighbourhood import Neighbourhood, Surroundings, rib_code
@@ -26,15 +27,15 @@ ORGAN_MM, ORGAN_RIM_MM = 6.5, 1.5
 ORGAN_SHARE = 0.6
 # How much brighter than organs a rib's cortex is.
 CORTEX_HU = 130.0
-# The threshold lies this much above the brighter organs, but not above the cortex of ribs.
-ORGAN_NOISE_HU, HIGHEST_HU = 60.0, 350.0
+# Near an organ the threshold lies this much above it, but not above the cortex of ribs.
+ORGAN_NOISE_HU, HIGHEST_HU, ORGAN_REACH_MM = 60.0, 350.0, 20.0
 # A rib begins this near to its vertebra, and is a neighbour's if that one has much more of it as near.
-CONTACT_MM = 6.0
-# ... and what has no voxel this near beyond the peel only passes by.
-JOINT_MM = 2.5
+CONTACT_MM = {"cervical": 6.0, "thoracic": 9.0, "lumbar": 6.0}
+# ... and what has no voxel this near beyond the peel only passes by: the first rib C7, the last one L1.
+JOINT_MM = {"cervical": 2.5, "thoracic": 6.0, "lumbar": 2.5}
 # Joints lie between these heights, counted from the body's middle.
 JOINT_Z_MM = (-15.0, 18.0)
-# Ribs from T11 on begin nearer to the midline than this, below the joint processes, beside which the rib above passes.
+# A rib of L1 begins nearer to the midline than this, below the joint processes, beside which the rib above passes.
 PASSING_MM, FLOATING_Z_MM = 30.0, 12.0
 SMALLEST_MM3 = 60.0
 # No rib is thicker; bone that merges with others is.
@@ -179,22 +180,27 @@ def _peel_mm(near: Neighbourhood) -> float:
 
 def _brighter_than_organs(near: Neighbourhood, rules: Rules) -> NDArray[np.bool_]:
     """Voxels above the threshold of bone that do not belong to bright regions thicker than a rib."""
+    import cc3d
     import edt
-    from scipy.ndimage import gaussian_filter
+    from scipy.ndimage import find_objects, gaussian_filter
 
     assert near.hu is not None
     spacing = tuple(near.grid.spacing_mm)
     # Smoothed once more: noise must not tear an organ, and a rib's spongy core must not thicken it.
     bright = gaussian_filter(near.hu, 2.0 / near.grid.spacing_mm, truncate=2) > ORGAN_SHARE * rules.bone_hu
     core = edt.edt(bright & (near.levels == 0), anisotropy=spacing, black_border=False) > ORGAN_MM
-    if not core.any():
-        return near.hu > rules.bone_hu
-    # Thin parts of the same organs (the kidney about its pelvis) escape a rule of thickness: a higher threshold.
-    usual, high = np.percentile(near.hu[core], [50, 90])
-    least = max(rules.bone_hu, min(float(high) + ORGAN_NOISE_HU, HIGHEST_HU))
-    zone = edt.edt(~core, anisotropy=spacing, black_border=False) < ORGAN_MM + ORGAN_RIM_MM
-    # A rib may lie against the organ: its cortex is brighter and stays.
-    return np.asarray((near.hu > least) & ~(zone & (near.hu < float(usual) + CORTEX_HU)))
+    out = near.hu > rules.bone_hu
+    pieces = cc3d.connected_components(core, connectivity=26)
+    for number, tight in enumerate(find_objects(pieces), start=1):
+        box = crop_box(tight, near.grid, ORGAN_REACH_MM)
+        mine, hu = pieces[box] == number, near.hu[box]
+        usual, high = np.percentile(hu[mine], [50, 90])
+        away = edt.edt(~mine, anisotropy=spacing, black_border=False)
+        # A rib may lie against the organ: its cortex is brighter and stays.
+        out[box] &= (away >= ORGAN_MM + ORGAN_RIM_MM) | (hu > usual + CORTEX_HU)
+        # Thin parts of the same organ (the kidney about its pelvis) escape a rule of thickness: a higher threshold.
+        out[box] &= (away >= ORGAN_REACH_MM) | (hu > min(high + ORGAN_NOISE_HU, HIGHEST_HU))
+    return out
 
 
 def _named(near: Neighbourhood, spine: Spine) -> dict[Place, Piece]:
@@ -276,11 +282,12 @@ def _contacts(
     import edt
 
     inside = near.levels == vertebra.level.rank + 1
-    box = _box_of(inside, near.grid, CONTACT_MM + 1)
+    region = vertebra.level.region
+    box = _box_of(inside, near.grid, CONTACT_MM[region] + 1)
     if box is None or frame is None:
         return
     away = edt.edt(~inside[box], anisotropy=tuple(near.grid.spacing_mm), black_border=False)
-    close = np.argwhere((away <= CONTACT_MM) & (pieces[box] > 0))
+    close = np.argwhere((away <= CONTACT_MM[region]) & (pieces[box] > 0))
     points = near.grid.crop(box).to_world(close)
     at = frame.to_local(points)
     beside = (
@@ -288,14 +295,14 @@ def _contacts(
     )
     numbers = pieces[box][tuple(close.T)]
     distance = away[tuple(close.T)]
-    joint_mm = _peel_mm(near) + JOINT_MM
+    joint_mm = _peel_mm(near) + JOINT_MM[region]
     for side, mask in (("left", at[:, 0] < 0), ("right", at[:, 0] > 0)):
         here = mask & beside
         for number in np.unique(numbers[here]):
             mine = here & (numbers == number)
             # The twelfth rib passes L1's process farther out, or at a distance; a rib with a joint does not.
             low = at[mine, 2] < FLOATING_Z_MM
-            passes = vertebra.level >= Level.T11 and not (low & (np.abs(at[mine, 0]) < PASSING_MM)).any()
+            passes = vertebra.level is Level.L1 and not (low & (np.abs(at[mine, 0]) < PASSING_MM)).any()
             if distance[mine].min() <= joint_mm and not passes:
                 yield side, int(number), points[mine]
 
