@@ -12,13 +12,13 @@ Run: .venv/bin/python benchmarks/density_accuracy.py -n 4 -o results/density_acc
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from report_parts import markdown, write
 
 from verse_morph.anatomy import VERSE, Level
 
@@ -145,12 +145,8 @@ def summarise(cases: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def markdown(table: pd.DataFrame) -> Iterator[str]:
-    """Lines of a Markdown table."""
-    yield "| " + " | ".join(table.columns) + " |"
-    yield "|" + "---|" * len(table.columns)
-    for row in table.itertuples(index=False):
-        yield "| " + " | ".join(f"{v:.1f}" if isinstance(v, float) else str(v) for v in row) + " |"
+def one_digit(column: str) -> int:
+    return 1
 
 
 def main() -> None:
@@ -168,13 +164,9 @@ def main() -> None:
     cases["region"] = [Level(level).region for level in cases["level"]]
     text = ["# Trabecular HU on phantoms", "", f"{options.n} phantoms, errors in HU against the true region's mean in"]
     text += [f"the noise-free image; noise SD {options.noise:g} HU per voxel about the spine.", ""]
-    text += ["## By sampling and region", "", *markdown(summarise(cases, ["sampling", "region"])), ""]
-    text += ["## By sampling and level", "", *markdown(summarise(cases, ["sampling", "level"])), ""]
-    print("\n".join(text))
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.with_suffix(".md").write_text("\n".join(text), encoding="utf-8")
-        cases.to_csv(options.output.with_suffix(".csv"), index=False)
+    text += ["## By sampling and region", "", *markdown(summarise(cases, ["sampling", "region"]), one_digit), ""]
+    text += ["## By sampling and level", "", *markdown(summarise(cases, ["sampling", "level"]), one_digit), ""]
+    write(options.output, "\n".join(text), cases)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from report_parts import markdown, write
 
 from verse_morph.anatomy import Level
 
@@ -148,14 +149,6 @@ def summarise(cases: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def markdown(table: pd.DataFrame) -> Iterator[str]:
-    """Lines of a Markdown table."""
-    yield "| " + " | ".join(table.columns) + " |"
-    yield "|" + "---|" * len(table.columns)
-    for row in table.itertuples(index=False):
-        yield "| " + " | ".join(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row) + " |"
-
-
 def report(cases: pd.DataFrame) -> str:
     """The page of all tables."""
     level = cases["quantity"] != "angle_deg"
@@ -185,11 +178,7 @@ def main() -> None:
     with ProcessPoolExecutor(options.workers) as pool:
         cases = pd.concat(list(pool.map(run_case, jobs)), ignore_index=True)
     text = report(cases)
-    print(text)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.with_suffix(".md").write_text(text, encoding="utf-8")
-        cases.to_csv(options.output.with_suffix(".csv"), index=False)
+    write(options.output, text, cases)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from report_parts import write
 
 from verse_morph.anatomy import Level
+from verse_morph.evaluate import wilson_interval
 from verse_morph.measure.expected import expect
 from verse_morph.measure.fracture import grade_of
 from verse_morph.measure.reference_heights import PLACES
@@ -163,10 +165,8 @@ def wilson(hits: int, n: int) -> str:
     """Share in percent with its 95 % Wilson interval."""
     if n == 0:
         return "no case"
-    z, share = 1.96, hits / n
-    middle, half = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    low, high = ((middle + sign * half) / (1 + z * z / n) for sign in (-1, 1))
-    return f"{100 * share:.1f} % ({100 * abs(low):.1f} to {100 * high:.1f}), {hits}/{n}"
+    low, high = wilson_interval(hits, n)
+    return f"{100 * hits / n:.1f} % ({100 * low:.1f} to {100 * high:.1f}), {hits}/{n}"
 
 
 def weighted_kappa(true: np.ndarray, found: np.ndarray) -> float:
@@ -254,11 +254,7 @@ def main() -> None:
             pd.concat(parts, ignore_index=True).to_csv(options.output.with_suffix(".csv"), index=False)
     cases = pd.concat(parts, ignore_index=True)
     text = report(cases)
-    print(text)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.with_suffix(".md").write_text(text, encoding="utf-8")
-        cases.to_csv(options.output.with_suffix(".csv"), index=False)
+    write(options.output, text, cases)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from verse_morph.anatomy import Level
+from verse_morph.evaluate import wilson_interval
 from verse_morph.io.keypoints import Keypoints, read_keypoints
 from verse_morph.segment.chain_prior import ChainPrior, load_prior
 from verse_morph.segment.decode import Decoding, decode
@@ -70,21 +71,12 @@ def failure(level: Level, point: np.ndarray, decoding: Decoding) -> str:
     return f"shift {order[named] - order[level]:+g}"
 
 
-def wilson(hits: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """95 % Wilson interval of a proportion, percent."""
-    if not total:
-        return math.nan, math.nan
-    rate, wide = hits / total, 1 + z * z / total
-    centre, half = rate + z * z / (2 * total), z * math.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total))
-    return 100 * (centre - half) / wide, 100 * (centre + half) / wide
-
-
 def line(name: str, scored: list[Scored]) -> str:
     hits = sum(int(s.hits.sum()) for s in scored)
     total = sum(len(s.hits) for s in scored)
     if not total:
         return f"{name:<38} no such scan"
-    low, high = wilson(hits, total)
+    low, high = (100 * bound for bound in wilson_interval(hits, total))
     return f"{name:<38} {100 * hits / total:6.2f} %  [{low:5.2f}, {high:5.2f}]  n = {total} in {len(scored)} scans"
 
 

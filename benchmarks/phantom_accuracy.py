@@ -10,12 +10,12 @@ Run: .venv/bin/python benchmarks/phantom_accuracy.py -n 50 -o results/phantom_ac
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from report_parts import markdown, write
 
 from verse_morph.anatomy import Level
 
@@ -42,7 +42,7 @@ def run_case(job: tuple[int, str]) -> pd.DataFrame:
     case = render(parameters, SAMPLINGS[sampling])
     table = measure(build_spine(case.verse_labels)).set_index("level")
     truth = case.truth.vertebrae.set_index("level")
-    names = [entry.name for entry in CATALOGUE if entry.name in truth.columns]
+    names = [entry.name for entry in CATALOGUE if entry.name in truth.columns and not entry.word]
     rows = []
     for level in table.index.intersection(truth.index):
         for name in names:
@@ -74,14 +74,6 @@ def summarise(cases: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def markdown(table: pd.DataFrame) -> Iterator[str]:
-    """Lines of a Markdown table."""
-    yield "| " + " | ".join(table.columns) + " |"
-    yield "|" + "---|" * len(table.columns)
-    for row in table.itertuples(index=False):
-        yield "| " + " | ".join(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row) + " |"
-
-
 def main() -> None:
     """Run all phantoms and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -103,11 +95,7 @@ def main() -> None:
     text += ["## By region and sampling", "", *markdown(summarise(cases, ["sampling", "region", "quantity"])), ""]
     text += ["## By level, 1 mm", ""]
     text += [*markdown(summarise(cases[cases["sampling"] == "1 mm"], ["level", "quantity"])), ""]
-    print("\n".join(text))
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.with_suffix(".md").write_text("\n".join(text), encoding="utf-8")
-        cases.to_csv(options.output.with_suffix(".csv"), index=False)
+    write(options.output, "\n".join(text), cases)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ Run: .venv/bin/python benchmarks/uncertainty_coverage.py -n 4 -o results/uncerta
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from report_parts import markdown, write
 
 SAMPLINGS = {"1 mm": (1.0, 1.0, 1.0), "sagittal 2 mm": (2.0, 1.0, 1.0), "axial 2 mm": (1.0, 1.0, 2.0)}
 KEYS = {"vertebrae": ["level"], "discs": ["upper_level"], "curves": ["name"]}
@@ -81,15 +81,6 @@ def summarise(cases: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def markdown(table: pd.DataFrame) -> Iterator[str]:
-    """Lines of a Markdown table."""
-    yield "| " + " | ".join(table.columns) + " |"
-    yield "|" + "---|" * len(table.columns)
-    for row in table.to_dict("records"):
-        words = [f"{v:.0f}" if "%" in k else f"{v:.2f}" if isinstance(v, float) else str(v) for k, v in row.items()]
-        yield "| " + " | ".join(words) + " |"
-
-
 def main() -> None:
     """Run all phantoms and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -101,12 +92,8 @@ def main() -> None:
     jobs = [(seed, sampling) for sampling in options.sampling or SAMPLINGS for seed in range(options.n)]
     cases = pd.concat([run_case(*job, options.draws) for job in jobs], ignore_index=True)
     text = ["# Coverage of two standard deviations", "", f"{options.n} phantoms, T11 to L5, {options.draws} draws.", ""]
-    text += [*markdown(summarise(cases)), ""]
-    print("\n".join(text))
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.with_suffix(".md").write_text("\n".join(text), encoding="utf-8")
-        cases.to_csv(options.output.with_suffix(".csv"), index=False)
+    text += [*markdown(summarise(cases), lambda column: 0 if "%" in column else 2), ""]
+    write(options.output, "\n".join(text), cases)
 
 
 if __name__ == "__main__":

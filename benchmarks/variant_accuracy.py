@@ -319,11 +319,11 @@ def _distance(upper: np.ndarray, lower: np.ndarray, sign: int) -> float:
 
 def share(right: int, n: int) -> str:
     """A share with its Wilson interval."""
-    from statsmodels.stats.proportion import proportion_confint
+    from verse_morph.evaluate import wilson_interval
 
     if n == 0:
         return "0 of 0"
-    low, high = proportion_confint(right, n, method="wilson")
+    low, high = wilson_interval(right, n)
     return f"{right} of {n} = {100 * right / n:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
 
 
