@@ -286,6 +286,9 @@ def train(  # noqa: PLR0913  one parameter per option
     adversarial: Annotated[
         bool, typer.Option("--adversarial", help="identify only: a learnt prior judges the spine's shape.")
     ] = False,
+    init: Annotated[
+        str | None, typer.Option(help="Folder of weights to go on from, or 'shipped'; random ones by default.")
+    ] = None,
 ) -> None:
     """Train the network of one stage; see docs/training.md."""
     from verse_morph.cli.train import TrainJob, run_train
@@ -307,6 +310,7 @@ def train(  # noqa: PLR0913  one parameter per option
             threads=threads,
             workers=workers,
             adversarial=adversarial,
+            init=init,
         )
     )
 

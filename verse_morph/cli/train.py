@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LICENCE_OF_MASKS = "CC-BY-SA-4.0"
 LICENCE_OF_PHANTOMS = "Apache-2.0 (learnt from invented spines only; no data of people in it)"
 CACHE = "cache"
+SHIPPED = "shipped"
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,14 @@ class TrainJob:
     threads: int | None = None
     workers: int = 0
     adversarial: bool = False
+    init: str | None = None
 
     def settings(self) -> TrainSettings:
         """The part of the request that the training loop knows."""
         from verse_morph.segment.train.loop import TrainSettings
+        from verse_morph.segment.weights import WEIGHTS_DIR
 
+        begin_with = WEIGHTS_DIR if self.init == SHIPPED else Path(self.init) if self.init else None
         return TrainSettings(
             self.stage,
             self.steps,
@@ -60,6 +64,7 @@ class TrainJob:
             minutes=self.minutes,
             workers=self.workers,
             adversarial=self.adversarial,
+            begin_with=begin_with,
         )
 
 
@@ -91,7 +96,7 @@ def run_train(job: TrainJob) -> None:
         try:
             with progress() as bar:
                 report = _ending(bar, asked)
-                data = _data(job, stage, report)
+                data = _data(job, stage, settings.begin_with, report)
                 card = train(settings, data, compute, job.output, job.resume, report)
         except Stopped:
             console.print(_how_to_go_on(job), soft_wrap=True)
@@ -99,9 +104,10 @@ def run_train(job: TrainJob) -> None:
     _show(card, job)
 
 
-def _data(job: TrainJob, stage: Stage, report: Report) -> Data:
+def _data(job: TrainJob, stage: Stage, begin_with: Path | None, report: Report) -> Data:
     from verse_morph.segment.train.loop import VALIDATION_SEED, Data
     from verse_morph.segment.train.sources import fingerprint, hold_out, load_sources
+    from verse_morph.segment.weights import read_card
 
     cache = job.cache or job.output / CACHE
     sources = load_sources(job.data, cache, report)
@@ -114,6 +120,8 @@ def _data(job: TrainJob, stage: Stage, report: Report) -> Data:
         scans.mkdir(exist_ok=True)
         samples.append(stage.samples(part, seed, scans))
     licence = LICENCE_OF_PHANTOMS if split.only_phantoms else LICENCE_OF_MASKS
+    if split.only_phantoms and begin_with is not None:
+        licence = read_card(stage.name, begin_with).licence
     return Data(samples[0], samples[1], split.words(), licence)
 
 

@@ -158,6 +158,23 @@ def test_another_network_does_not_resume(tmp_path, small_stage, data, cpu):
         train(replace(SETTINGS, steps=12), data, cpu, tmp_path, resume=True, stage=wider)
 
 
+def test_a_run_begins_with_weights_that_are_given_and_says_so(tmp_path, small_stage, data, cpu):
+    first = train(replace(SETTINGS, steps=30), data, cpu, tmp_path / "first", stage=small_stage)
+    going_on = replace(SETTINGS, steps=1, every=1, rate=1e-9, begin_with=tmp_path / "first")
+    card = train(going_on, data, cpu, tmp_path / "second", stage=small_stage)
+    assert card.metrics["held_out_dice"] == pytest.approx(first.metrics["held_out_dice"], abs=2e-3)
+    assert card.training["begun_with"] == {"sha256": first.sha256, "data": "bright cubes", **first.training}
+    with pytest.raises(InputError, match=r"begun with other settings: .*begin_with"):
+        train(replace(SETTINGS, steps=2), data, cpu, tmp_path / "second", resume=True, stage=small_stage)
+
+
+def test_weights_of_another_network_are_no_beginning(tmp_path, small_stage, data, cpu):
+    train(SETTINGS, data, cpu, tmp_path / "first", stage=small_stage)
+    wider = replace(small_stage, shape=replace(small_stage.shape, widths=(8, 16)))
+    with pytest.raises(InputError, match=r"--init: the outline weights in .* are of another network"):
+        train(replace(SETTINGS, begin_with=tmp_path / "first"), data, cpu, tmp_path / "second", stage=wider)
+
+
 def test_a_damaged_checkpoint(tmp_path, small_stage, data, cpu):
     (tmp_path / FILE).write_bytes(b"\x80\x04not safetensors")
     with pytest.raises(InputError, match="is damaged"):

@@ -24,7 +24,7 @@ from verse_morph.segment.train.feed import Course, fed, moved, stacked
 from verse_morph.segment.train.log import CURVE, LOG, append_row, forget_after
 from verse_morph.segment.train.plots import draw_curve
 from verse_morph.segment.train.stages import Batch, Samples, Stage, stage_named
-from verse_morph.segment.weights import Card, save_weights, to_device
+from verse_morph.segment.weights import Card, load_network, read_card, save_weights, to_device
 
 Report = Callable[[str, int, int], None]
 WARM_UP, DECAY_SHARE = 100, 0.35
@@ -55,6 +55,8 @@ class TrainSettings:
         Processes that make samples; 0 makes them in the training process.
     adversarial : bool
         Whether a learnt prior on the spine's shape judges the answers; for naming only.
+    begin_with : Path, optional
+        Folder of trained weights to go on from; random ones by default. The optimiser begins anew.
     """
 
     stage: str
@@ -67,6 +69,7 @@ class TrainSettings:
     validation: int = 16
     workers: int = 0
     adversarial: bool = False
+    begin_with: Path | None = None
 
     def __post_init__(self) -> None:
         for name, low in (("steps", 1), ("batch", 1), ("seed", 0), ("every", 1), ("validation", 1), ("workers", 0)):
@@ -85,7 +88,11 @@ class TrainSettings:
     def fixed(self) -> dict[str, Any]:
         """What must not change when a run is resumed."""
         kept = {key: value for key, value in asdict(self).items() if key in ("stage", "batch", "rate", "seed")}
-        return kept | ({"adversarial": True} if self.adversarial else {})
+        if self.adversarial:
+            kept["adversarial"] = True
+        if self.begin_with is not None:
+            kept["begin_with"] = read_card(self.stage, self.begin_with).sha256
+        return kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,11 +220,23 @@ def _reported(run: _Run, state: RunState, report: Report) -> None:
 
 def _begin(run: _Run, compute: Compute) -> RunState:
     torch.manual_seed(run.settings.seed)
-    model = to_device(build(run.stage.shape), compute.device)
+    model = to_device(_first_weights(run), compute.device)
     optimiser = torch.optim.AdamW(model.parameters(), run.rate(0), weight_decay=1e-2)
     average = {name: t.detach().clone() for name, t in model.state_dict().items()}
     adversary = Adversary(run.stage.shape.outputs - 1, compute.device) if run.settings.adversarial else None
     return RunState(model, average, optimiser, adversary=adversary)
+
+
+def _first_weights(run: _Run) -> nn.Module:
+    if run.settings.begin_with is None:
+        return build(run.stage.shape)
+    model, card = load_network(run.stage.name, run.settings.begin_with)
+    if card.network != describe(run.stage.shape):
+        raise InputError(
+            f"--init: the {run.stage.name} weights in {run.settings.begin_with} are of another network "
+            f"({dict(card.network)}) than this version trains ({describe(run.stage.shape)}); leave --init out"
+        )
+    return model.requires_grad_(True)
 
 
 def _step(run: _Run, state: RunState, batch: Batch) -> Tensor:
@@ -286,7 +305,7 @@ def _validated(run: _Run, state: RunState, losses: Sequence[Tensor], held_out: S
     append_row(row, run.folder / LOG)
     draw_curve(run.folder / LOG, run.folder / CURVE)
     save_state(state, run.settings.fixed(), run.folder)
-    training = {
+    training: dict[str, object] = {
         "steps": state.step,
         "samples": samples,
         "seed": run.settings.seed,
@@ -295,6 +314,9 @@ def _validated(run: _Run, state: RunState, losses: Sequence[Tensor], held_out: S
     }
     if run.settings.adversarial:
         training["adversarial"] = True
+    if run.settings.begin_with is not None:
+        before = read_card(run.stage.name, run.settings.begin_with)
+        training["begun_with"] = {"sha256": before.sha256, "data": before.data, **before.training}
     said = {f"held_out_{key}": round(value, 4) for key, value in metrics.items()}
     card = Card(run.stage.name, describe(run.stage.shape), "", run.data.words, run.data.licence, training, said)
     return save_weights(model, card, run.folder)
