@@ -1,6 +1,7 @@
 """`segment` and `run` on the command line: what they write, what they say, and that nothing half-written stays."""
 
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -67,7 +68,7 @@ def test_segment_writes_mask_points_record_and_provenance(command_line, ct, give
     assert record["flags"] == ["numbering_assumed"]
     assert record["numbering"] is None
     assert set(record["seconds"]) == {"load", "outline", "merge"}
-    assert "cpu, fp32, 1 threads" in record["compute"]
+    assert re.match(r"cpu, (fp32|bf16), 1 threads", record["compute"])
     made_from = json.loads((out / "balls" / "provenance.json").read_text())
     assert [i["name"] for i in made_from["inputs"]] == ["balls_ct.nii.gz", "balls_ctd.json"]
     assert made_from["parameters"]["threads"] == 1

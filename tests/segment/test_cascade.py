@@ -68,7 +68,7 @@ def test_given_centroids_are_outlined_and_nothing_is_looked_for(scan, networks):
     assert set(made.seconds) == {"load", "outline", "merge"}
     assert ("outlining", 1, 3) in told
     assert made.weights == {"outline": "0" * 64}
-    assert "fp32" in made.compute
+    assert "fp32" in made.compute or "bf16" in made.compute
     assert "PyTorch" in made.compute
 
 

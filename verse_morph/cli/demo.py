@@ -57,7 +57,7 @@ def _from_ct(console: Console, parent: Path, true: LabelMap, scan: Scan) -> None
     job = SegmentJob(ct=Path("built-in phantom"), output=parent, overwrite=True, measure=True)
     try:
         with progress() as report:
-            done = segment_into(job, seen, report)
+            done = segment_into(job, seen, [], report)
     except VerseMorphError as error:
         console.print(f"from the CT alone: {error}", soft_wrap=True)
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verse_morph.cli.console import Report
+from verse_morph.cli.job import Job
 from verse_morph.errors import InputError
 from verse_morph.spine import Spine
 from verse_morph.volume import LabelMap, Scan
@@ -55,6 +56,21 @@ class Extras:
         from verse_morph.measure.calibration import choose_calibration
 
         return choose_calibration(read_table(self.bmd_table), scan.meta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuringJob(Job):
+    """A request whose command measures; see the options of the command."""
+
+    bmd_table: Path | None = None
+    contrast: str = "unknown"
+    roi: bool = False
+    uncertainty: bool = False
+
+    @property
+    def extras(self) -> Extras:
+        """What was asked for beyond the tables."""
+        return Extras(self.bmd_table, self.contrast, self.roi, self.uncertainty)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from verse_morph.cli.console import Report, number, output, print_notes, progress, table
-from verse_morph.cli.extras import Added, Extras, add, calibrated_catalogue, write_added
+from verse_morph.cli.extras import Added, Extras, MeasuringJob, add, calibrated_catalogue, write_added
 from verse_morph.cli.job import Job
 from verse_morph.spine import Flag, Spine
 from verse_morph.tables import Status
@@ -29,8 +29,8 @@ CENTROID = ("body_x_mm", "body_y_mm", "body_z_mm")
 RESEARCH_ONLY = "research use, not diagnosis; height loss alone is not a fracture"
 
 
-@dataclass(frozen=True)
-class MeasureJob(Job):
+@dataclass(frozen=True, kw_only=True)
+class MeasureJob(MeasuringJob):
     """What `measure` was asked for; see the options of the command."""
 
     mask: Path
@@ -42,15 +42,6 @@ class MeasureJob(Job):
     figures: bool = False
     meshes: bool = True
     overwrite: bool = False
-    bmd_table: Path | None = None
-    contrast: str = "unknown"
-    roi: bool = False
-    uncertainty: bool = False
-
-    @property
-    def extras(self) -> Extras:
-        """What was asked for beyond the tables."""
-        return Extras(self.bmd_table, self.contrast, self.roi, self.uncertainty)
 
     def inputs(self) -> list[Path]:
         """The files and folders that are read."""

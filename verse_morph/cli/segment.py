@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from verse_morph.cli.console import Report, number, output, print_notes, progress, table
-from verse_morph.cli.extras import Extras
-from verse_morph.cli.job import Job
+from verse_morph.cli.extras import MeasuringJob
 from verse_morph.cli.run import RESEARCH_ONLY, Results, build_results, show_results, write_provenance, write_results
 from verse_morph.spine import Flag
 from verse_morph.volume import LabelMap, Scan
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from verse_morph.segment.cascade import Segmentation
 
 
-@dataclass(frozen=True)
-class SegmentJob(Job):
+@dataclass(frozen=True, kw_only=True)
+class SegmentJob(MeasuringJob):
     """What `segment` or `run` was asked for; see the options of the commands."""
 
     ct: Path
@@ -37,15 +36,6 @@ class SegmentJob(Job):
     series: str | None = None
     overwrite: bool = False
     measure: bool = False
-    bmd_table: Path | None = None
-    contrast: str = "unknown"
-    roi: bool = False
-    uncertainty: bool = False
-
-    @property
-    def extras(self) -> Extras:
-        """What is wanted beyond the tables."""
-        return Extras(self.bmd_table, self.contrast, self.roi, self.uncertainty)
 
     def inputs(self) -> list[Path]:
         """The files and folders that are read."""
@@ -65,7 +55,7 @@ def run_segment(job: SegmentJob) -> None:
     job.require_inputs()
     with progress() as report:
         report("reading the CT", 0, 1)
-        done = segment_into(job, read_scan(job.ct, job.series), report)
+        done = segment_into(job, read_scan(job.ct, job.series), job.inputs(), report)
     console = _show(done.record)
     if done.results is None:
         console.print(RESEARCH_ONLY)
@@ -84,8 +74,8 @@ class Done:
     results: Results | None
 
 
-def segment_into(job: SegmentJob, scan: Scan, report: Report) -> Done:
-    """Segment a scan, measure it where asked, and write its results folder.
+def segment_into(job: SegmentJob, scan: Scan, inputs: list[Path], report: Report) -> Done:
+    """Segment a scan, measure it where asked, and write its results folder; ``inputs`` are the files behind it.
 
     Raises
     ------
@@ -107,7 +97,7 @@ def segment_into(job: SegmentJob, scan: Scan, report: Report) -> Done:
         _write(made, record, folder)
         if results is not None:
             write_results(results, folder, figures=True)
-        write_provenance(job, folder, started, [path for path in job.inputs() if path.exists()])
+        write_provenance(job, folder, started, inputs)
     return Done(job.output / scan.name, made.labels, record, results)
 
 

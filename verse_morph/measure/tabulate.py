@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +10,9 @@ import numpy as np
 from verse_morph.errors import NotMeasurable
 from verse_morph.measure.catalogue import CATALOGUE, DISC_CATALOGUE
 from verse_morph.measure.curves import curves_of
-from verse_morph.measure.discs import Disc, discs_of, flags_of
+from verse_morph.measure.discs import discs_of, flags_of
 from verse_morph.measure.measurement import Measurement, Value
-from verse_morph.spine import Flag, Spine, Vertebra
+from verse_morph.spine import Flag, Spine
 from verse_morph.tables import Column, Status, why_column
 
 if TYPE_CHECKING:
@@ -53,24 +53,32 @@ def measure(spine: Spine, catalogue: tuple[Measurement, ...] = CATALOGUE) -> pd.
         Columns ``scan, level, label, status, flags``, the measurements, then ``<column>_why`` with the reason of each
         NaN (empty otherwise).
     """
+    rows = []
+    for vertebra in spine:
+        named = {"scan": spine.name, "level": str(vertebra.level), "label": vertebra.label}
+        subjects = {"vertebra": (vertebra,), "spine": (vertebra, spine)}
+        rows.append(_row(named, vertebra.flags, catalogue, subjects))
+    return _table(rows, _WORDS, catalogue)
+
+
+def _row(
+    named: Mapping[str, object],
+    flags: Iterable[Flag],
+    catalogue: tuple[Measurement, ...],
+    subjects: Mapping[str, tuple[Any, ...]],
+) -> dict[str, Any]:
+    values, reasons = entries(catalogue, subjects)
+    words = {"status": str(status_of(catalogue, reasons)), "flags": ";".join(sorted(str(flag) for flag in flags))}
+    return {**named, **words, **values, **reasons}
+
+
+def _table(
+    rows: Sequence[Mapping[str, Any]], words: tuple[Column, ...], catalogue: tuple[Measurement, ...]
+) -> pd.DataFrame:
     import pandas as pd
 
-    rows = [_row(spine, vertebra, catalogue) for vertebra in spine]
-    names = [column.name for column in _WORDS] + [m.name for m in catalogue] + [why_column(m.name) for m in catalogue]
+    names = [column.name for column in words] + [m.name for m in catalogue] + [why_column(m.name) for m in catalogue]
     return pd.DataFrame(rows, columns=names)
-
-
-def _row(spine: Spine, vertebra: Vertebra, catalogue: tuple[Measurement, ...]) -> dict[str, Any]:
-    subjects = {"vertebra": (vertebra,), "spine": (vertebra, spine)}
-    values, reasons = entries(catalogue, subjects)
-    words = {
-        "scan": spine.name,
-        "level": str(vertebra.level),
-        "label": vertebra.label,
-        "status": str(status_of(catalogue, reasons)),
-        "flags": ";".join(sorted(str(flag) for flag in vertebra.flags)),
-    }
-    return words | values | reasons
 
 
 def entries(
@@ -140,23 +148,11 @@ def measure_discs(spine: Spine, catalogue: tuple[Measurement, ...] = DISC_CATALO
         Columns ``scan, upper_level, lower_level, status, flags``, the measurements, then ``<column>_why``. A level that
         the mask lacks between two others has its two discs as rows that are not measurable.
     """
-    import pandas as pd
-
-    rows = [_disc_row(spine, disc, catalogue) for disc in discs_of(spine)]
-    names = [c.name for c in _DISC_WORDS] + [m.name for m in catalogue] + [why_column(m.name) for m in catalogue]
-    return pd.DataFrame(rows, columns=names)
-
-
-def _disc_row(spine: Spine, disc: Disc, catalogue: tuple[Measurement, ...]) -> dict[str, Any]:
-    values, reasons = entries(catalogue, {"disc": (disc,)})
-    words = {
-        "scan": spine.name,
-        "upper_level": str(disc.upper_level),
-        "lower_level": str(disc.lower_level),
-        "status": str(status_of(catalogue, reasons)),
-        "flags": ";".join(sorted(str(flag) for flag in flags_of(disc))),
-    }
-    return words | values | reasons
+    rows = []
+    for disc in discs_of(spine):
+        named = {"scan": spine.name, "upper_level": str(disc.upper_level), "lower_level": str(disc.lower_level)}
+        rows.append(_row(named, flags_of(disc), catalogue, {"disc": (disc,)}))
+    return _table(rows, _DISC_WORDS, catalogue)
 
 
 def disc_dictionary(catalogue: tuple[Measurement, ...] = DISC_CATALOGUE) -> tuple[Column, ...]:

@@ -21,8 +21,6 @@ SPACING_MM = 4.0
 CHANNELS = ("spine", "ribs", "sacrum")
 # Less than this of anything spine-like is noise: three cervical vertebrae have some 25 cm3.
 LEAST_CM3 = 8.0
-# A part belongs to the column when it holds this share of the largest one, and lies in line with it.
-LEAST_SHARE = 0.05
 MARGIN_MM = 20.0
 GAP_MM = 24.0
 # How far the column's middle may move from one slice to the next, and how far from it vertebral bone may lie.

@@ -23,7 +23,6 @@ VOLUME = (0.6, 1.5)
 CERTAIN = 0.85
 # ... and shares at most this part of itself with a vertebra that was named.
 SHARED = 0.2
-BEYOND = 1  # vertebrae looked for at each end
 
 
 def missed_points(

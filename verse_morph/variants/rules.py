@@ -20,8 +20,6 @@ class Rules:
         Lowest HU (slightly smoothed) of unlabelled bone.
     shortest_rib_mm : float
         Unlabelled bone beside a vertebra shorter than this is no rib: calcification, osteophytes.
-    long_c7_mm : float
-        A C7 process that reaches this much farther to the side than T1's is called long.
     articulation_mm, near_mm : float
         A process nearer to the bone below than the first articulates, nearer than the second is near (Jenkins: 2 and
         10 mm).
@@ -35,7 +33,6 @@ class Rules:
     stump_band_mm: tuple[float, float] = (35.0, 42.0)
     bone_hu: float = 200.0
     shortest_rib_mm: float = 8.0
-    long_c7_mm: float = 0.0
     articulation_mm: float = 2.0
     near_mm: float = 10.0
     high_process_mm: float = 19.0
