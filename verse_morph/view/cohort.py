@@ -21,7 +21,7 @@ from verse_morph.errors import InputError, VerseMorphError
 from verse_morph.io.results import MARK
 from verse_morph.view import needs
 from verse_morph.view.colours import MISSING, REGIONS, WORDS, choices, title_of
-from verse_morph.view.panel import ASSETS
+from verse_morph.view.picture import ASSETS
 from verse_morph.view.results import Opened, open_results
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from verse_morph.io.itksnap import Correction, corrected
 from verse_morph.space import FloatArray, canonical
 from verse_morph.view import needs, points
 from verse_morph.view.colours import REGIONS
-from verse_morph.view.panel import ASSETS, png
+from verse_morph.view.panel import png
+from verse_morph.view.picture import fitting, listened, picture_class, script
 from verse_morph.view.points import History, Numbering, Point, Points
 from verse_morph.view.projection import KINDS, PLANES, Projection, projected
 from verse_morph.view.redo import Outliner, outlined, redone
@@ -198,7 +199,7 @@ class CentroidEditor:
         for plane, on in self.projections.items():
             panel = self.panels[plane]
             panel.png = png(projected(self._hu, on, places, kind))
-            panel.size_px = _fitting(*on.size_mm)
+            panel.size_px = fitting(*on.size_mm, WIDEST_PX, TALLEST_PX)
             panel.title = f"{plane}, {kind}"
 
     def _show(self, words: str, wrong: bool = False) -> None:
@@ -294,38 +295,22 @@ class CentroidEditor:
 @cache
 def _panel_class() -> type:
     """The widget's class, made when the first editor is: importing this module loads no widgets."""
-    import anywidget
     import traitlets as t
 
-    class PointsPanel(anywidget.AnyWidget):
+    picture: Any = picture_class()
+
+    class PointsPanel(picture):
         """A projection with dots that can be dragged."""
 
-        _esm = (ASSETS / "points.js").read_text(encoding="utf-8")
-        png = t.Bytes(b"").tag(sync=True)
-        size_px = t.List([200, 200]).tag(sync=True)
+        _esm = script("points.js")
         dots: Any = t.List([]).tag(sync=True)
         chosen = t.Int(-1).tag(sync=True)
-        letters = t.List(["", "", "", ""]).tag(sync=True)
-        title = t.Unicode("").tag(sync=True)
-        spoken = t.Unicode("").tag(sync=True)
-        answers = t.Int(0).tag(sync=True)
 
     return PointsPanel
 
 
 def _panel(plane: str, heard: Callable[[Mapping[str, Any]], None]) -> Any:
-    made = _panel_class()(title=plane, letters=list(CUTS[plane].letters))
-
-    def told(widget: Any, content: dict[str, Any], _buffers: object) -> None:
-        try:
-            heard(content)
-        except VerseMorphError as error:
-            widget.title = str(error)
-        finally:
-            widget.answers += 1
-
-    made.on_msg(told)
-    return made
+    return listened(_panel_class()(title=plane, letters=list(CUTS[plane].letters)), heard)
 
 
 def _starting(points_mm: Mapping[Level, ArrayLike] | None, labels: LabelMap | None) -> Mapping[Level, ArrayLike]:
@@ -344,11 +329,6 @@ def _dot(point: Point, on: Projection, changed: bool) -> dict[str, Any]:
 
 def _millimetres(mm: Sequence[float]) -> str:
     return ", ".join(f"{value:.1f}" for value in mm)
-
-
-def _fitting(width_mm: float, height_mm: float) -> list[int]:
-    scale = min(WIDEST_PX / width_mm, TALLEST_PX / height_mm)
-    return [max(1, round(width_mm * scale)), max(1, round(height_mm * scale))]
 
 
 def _controls(name: str) -> dict[str, Any]:

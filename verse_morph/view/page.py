@@ -17,13 +17,13 @@ from verse_morph.view import needs
 from verse_morph.view.angle import PLANES, construction
 from verse_morph.view.colours import choices, colouring, key_html, title_of
 from verse_morph.view.numbers import first_with_numbers, numbers_html
+from verse_morph.view.picture import ASSETS
 from verse_morph.view.scene import Scene, scene_of
 from verse_morph.view.surfaces import CAMERAS, LAYERS, Drawn, camera, draw, draw_layer, matrix_of, middle_mm
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ASSETS = Path(__file__).parent / "assets"
 # A whole spine at this many triangles per vertebra makes a page of 5 to 6 MB.
 COMPRESSION = 9
 

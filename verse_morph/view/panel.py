@@ -3,50 +3,35 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-ASSETS = Path(__file__).parent / "assets"
+from verse_morph.view.picture import listened, picture_class, script
 
 
 @cache
 def panel_class() -> type:
     """The widget's class, made when the first picture is needed: importing this module loads no widgets."""
-    import anywidget
     import traitlets as t
 
-    class Panel(anywidget.AnyWidget):
+    picture: Any = picture_class()
+
+    class Panel(picture):
         """A picture with a crosshair; messages ``at`` (shares of width and height) and ``step`` come back."""
 
-        _esm = (ASSETS / "panel.js").read_text(encoding="utf-8")
-        png = t.Bytes(b"").tag(sync=True)
-        size_px = t.List([200, 200]).tag(sync=True)
+        _esm = script("panel.js")
         cross: Any = t.List([]).tag(sync=True)
-        letters = t.List(["", "", "", ""]).tag(sync=True)
-        title = t.Unicode("").tag(sync=True)
-        spoken = t.Unicode("").tag(sync=True)
-        answers = t.Int(0).tag(sync=True)
 
     return Panel
 
 
-def make_panel(title: str, letters: tuple[str, ...], heard: Callable[[dict[str, Any]], None]) -> Any:
+def make_panel(title: str, letters: tuple[str, ...], heard: Callable[[Mapping[str, Any]], None]) -> Any:
     """A picture that tells ``heard`` of every click, drag, wheel and arrow key, and then that it was answered."""
-    made = panel_class()(title=title, letters=list(letters))
-
-    def told(widget: Any, content: dict[str, Any], _buffers: object) -> None:
-        try:
-            heard(content)
-        finally:
-            widget.answers += 1
-
-    made.on_msg(told)
-    return made
+    return listened(panel_class()(title=title, letters=list(letters)), heard)
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:

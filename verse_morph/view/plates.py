@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from verse_morph.anatomy import VERSE, Level
 from verse_morph.errors import InputError
-from verse_morph.view.panel import ASSETS, png
+from verse_morph.view.panel import png
+from verse_morph.view.picture import ASSETS
 
 BRIGHTEST = 247
 BONE = "#ede6d6"

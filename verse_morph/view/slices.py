@@ -21,6 +21,7 @@ from verse_morph.spine import Spine
 from verse_morph.view import needs
 from verse_morph.view.colours import MISSING, WORDS
 from verse_morph.view.panel import grey, make_panel, overlaid, png
+from verse_morph.view.picture import fitting
 from verse_morph.view.straight_picture import SCALE, dressed
 from verse_morph.view.straighten import Straight, sample, straight
 from verse_morph.volume import LabelMap, Scan
@@ -205,7 +206,7 @@ class SliceViewer:
         for name, cut in CUTS.items():
             size = self.grid.spacing_mm * self.grid.shape
             panel = make_panel(name, cut.letters, partial(self._heard, cut))
-            panel.size_px = _fitting(size[cut.across], size[cut.up])
+            panel.size_px = fitting(size[cut.across], size[cut.up], WIDEST_PX, TALLEST_PX)
             made[name] = panel
         for plane, on in self._straight.items():
             title = f"{plane} along the spine"
@@ -298,11 +299,6 @@ class SliceViewer:
             points = on.points_mm()
             column, row = (min(max(share, 0.0), 0.999) for share in message["at"])
             self.go_to(points[int(row * points.shape[0]), int(column * points.shape[1])])
-
-
-def _fitting(width_mm: float, height_mm: float) -> list[int]:
-    scale = min(WIDEST_PX / width_mm, TALLEST_PX / height_mm)
-    return [max(1, round(width_mm * scale)), max(1, round(height_mm * scale))]
 
 
 def _straightened(spine: Spine | None) -> dict[str, Straight]:

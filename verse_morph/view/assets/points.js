@@ -1,65 +1,36 @@
 // A projection of the scan with one dot per vertebra: dots are dragged here, and what became of them is told to the kernel.
 function render({ model, el }) {
-  const canvas = document.createElement("canvas");
-  canvas.tabIndex = 0;
-  canvas.setAttribute("role", "application");
-  canvas.style.cssText = "background:#000;cursor:crosshair;display:block;touch-action:none";
-  el.classList.add("vm-points");
-  el.appendChild(canvas);
-  const image = new Image();
-  let address = null, held = null;
+  let held = null;
+  const { canvas, draw, start } = makePicture({
+    model, el, name: "vm-points", role: "application", style: "touch-action:none",
+    paint(pen, width, height) {
+      const write = (words, x, y) => outlined(pen, words, x, y);
+      for (const dot of model.get("dots")) mark(pen, dot, width, height, write);
+      captions(model, pen, 10, write);
+    },
+  });
 
-  function load() {
-    const bytes = model.get("png");
-    if (!bytes || !bytes.byteLength) return;
-    if (address) URL.revokeObjectURL(address);
-    address = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
-    image.src = address;
-  }
-
-  function text(pen, words, x, y) {
+  function outlined(pen, words, x, y) {
     pen.lineWidth = 3;
     pen.strokeStyle = "#000";
     pen.strokeText(words, x, y);
     pen.fillText(words, x, y);
   }
 
-  function draw() {
-    const [width, height] = model.get("size_px");
-    if (canvas.width !== width) canvas.width = width;
-    if (canvas.height !== height) canvas.height = height;
-    canvas.setAttribute("aria-label", model.get("spoken"));
-    const pen = canvas.getContext("2d");
-    pen.fillStyle = "#000";
-    pen.fillRect(0, 0, width, height);
-    if (image.complete && image.naturalWidth) pen.drawImage(image, 0, 0, width, height);
-    pen.textBaseline = "middle";
-    for (const dot of model.get("dots")) {
-      const at = held && held.key === dot.key ? held.at : dot.at;
-      const [x, y] = [at[0] * width, at[1] * height];
-      const chosen = dot.key === model.get("chosen");
-      pen.beginPath();
-      pen.arc(x, y, chosen ? 7 : 4.5, 0, 2 * Math.PI);
-      pen.fillStyle = dot.colour;
-      pen.fill();
-      pen.lineWidth = chosen ? 3 : 1.5;
-      pen.strokeStyle = chosen ? "#fff" : "#000";
-      pen.stroke();
-      pen.font = (chosen ? "bold 14px" : "bold 12px") + " sans-serif";
-      pen.fillStyle = "#fff";
-      text(pen, dot.name + (dot.changed ? " *" : ""), x + 11, y);
-    }
-    pen.font = "bold 13px sans-serif";
-    pen.fillStyle = "#ffff99";
-    const [left, right, top, bottom] = model.get("letters");
-    text(pen, left, 4, height / 2);
-    text(pen, right, width - 14, height / 2);
-    text(pen, top, width / 2 - 4, 10);
-    text(pen, bottom, width / 2 - 4, height - 9);
-    pen.font = "12px sans-serif";
+  function mark(pen, dot, width, height, write) {
+    const at = held && held.key === dot.key ? held.at : dot.at;
+    const [x, y] = [at[0] * width, at[1] * height];
+    const chosen = dot.key === model.get("chosen");
+    pen.beginPath();
+    pen.arc(x, y, chosen ? 7 : 4.5, 0, 2 * Math.PI);
+    pen.fillStyle = dot.colour;
+    pen.fill();
+    pen.lineWidth = chosen ? 3 : 1.5;
+    pen.strokeStyle = chosen ? "#fff" : "#000";
+    pen.stroke();
+    pen.font = (chosen ? "bold 14px" : "bold 12px") + " sans-serif";
     pen.fillStyle = "#fff";
-    text(pen, model.get("title"), 4, 10);
-    canvas.dataset.drawn = String(Number(canvas.dataset.drawn || 0) + 1);
+    write(dot.name + (dot.changed ? " *" : ""), x + 11, y);
   }
 
   function share(event) {
@@ -127,11 +98,8 @@ function render({ model, el }) {
     if (held && held.dropped) held = null;
     draw();
   }
-  image.onload = draw;
-  model.on("change:png", load);
   model.on("change:dots change:answers", renewed);
-  model.on("change:chosen change:title change:size_px change:spoken", draw);
-  load();
-  draw();
+  model.on("change:chosen", draw);
+  start();
 }
 export default { render };
