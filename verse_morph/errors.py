@@ -26,6 +26,10 @@ class OutputError(VerseMorphError):
     """A result cannot be written where it was asked for."""
 
 
+class DownloadFailed(VerseMorphError):
+    """A file cannot be fetched whole and unchanged from its public address."""
+
+
 class WeightsMissing(VerseMorphError):
     """The trained networks that a stage needs are not there."""
 

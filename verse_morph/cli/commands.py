@@ -64,6 +64,26 @@ def info(
 
 
 @app.command()
+def fetch(
+    data_set: Annotated[str, typer.Argument(help="verse19 or verse20.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of the data set.")] = None,
+    part: Annotated[
+        list[str] | None, typer.Option(help="training, validation or test; may be repeated; all by default.")
+    ] = None,
+    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep the zip files after unpacking.")] = False,
+    only_list: Annotated[bool, typer.Option("--list", help="Only show what would be fetched; no network.")] = False,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="Your own table of archives, for a mirror; see docs/fetch.md."),
+    ] = None,
+) -> None:
+    """The public VerSe data sets on disk: licence shown, resumed, verified, unpacked."""
+    from verse_morph.cli.fetch import FetchJob, run_fetch
+
+    run_fetch(FetchJob(data_set, output, tuple(part or ()), keep_archives, only_list, manifest))
+
+
+@app.command()
 def measure(  # noqa: PLR0913  one parameter per option
     mask: Annotated[Path, typer.Argument(help="Vertebra mask: .nii, .nii.gz, or a folder of single masks.")],
     output: Output,
