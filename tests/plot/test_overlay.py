@@ -72,3 +72,16 @@ def test_the_sheet_runs_through_the_middle_of_every_body(demo, across):
 def test_a_spine_without_vertebrae_cannot_be_drawn(demo):
     with pytest.raises(NotMeasurable, match="no vertebra to draw"):
         figure_sheet(Spine(()), demo[1])
+
+
+def test_a_small_box_is_cut_where_it_lies_and_nowhere_else(demo):
+    spine, labels, _ = demo
+    for across in (0, 1):
+        on = sheet(spine, labels.grid, across)
+        for vertebra in spine:
+            index = np.rint(vertebra.grid.to_index(on.points_mm())).astype(int)
+            shape = np.array(vertebra.grid.shape)
+            inside = ((index >= 0) & (index < shape)).all(axis=-1)
+            expected = vertebra.mask[tuple(np.moveaxis(np.clip(index, 0, shape - 1), -1, 0))] & inside
+            assert expected.any()
+            assert np.array_equal(cut(vertebra.mask, vertebra.grid, on, order=0, outside=0.0) > 0, expected)

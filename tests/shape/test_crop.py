@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from verse_morph.anatomy import VERSE, Level
-from verse_morph.shape.crop import MARGIN_MM, crop_levels
+from verse_morph.shape.crop import MARGIN_MM, crop_levels, crop_values
 from verse_morph.space import Grid
 from verse_morph.volume import LabelMap
 
@@ -71,3 +71,24 @@ def test_levels_come_head_to_foot():
     for value, k in ((20, 2), (28, 10), (19, 20), (1, 30)):
         array[2:6, 2:6, k : k + 4] = value
     assert [str(level) for level in crop_levels(labelmap(array))] == ["C1", "T12", "T13", "L1"]
+
+
+def test_the_order_in_memory_changes_nothing():
+    array = with_block()
+    array[5:15, 20:30, 41:50] = 23
+    array[50:52, 50, 50] = 22
+    crops = [crop_levels(labelmap(order(array))) for order in (np.ascontiguousarray, np.asfortranarray)]
+    assert list(crops[0]) == list(crops[1]) == [Level.L3, Level.L4]
+    for level, crop in crops[0].items():
+        assert np.array_equal(crop.mask, crops[1][level].mask)
+        assert np.array_equal(crop.others, crops[1][level].others)
+        assert np.array_equal(crop.grid.affine, crops[1][level].grid.affine)
+
+
+def test_labels_taken_as_one_keep_all_their_voxels():
+    array = with_block()
+    array[20:40, 20:40, 10:20] = 24
+    crop = crop_values(labelmap(array), [22, 24, 99])
+    assert crop.mask.sum() == 20 * 20 * 30
+    assert not crop.others.any()
+    assert crop_values(labelmap(array), [99]) is None

@@ -118,8 +118,12 @@ def _draw_vertebra(axes: Axes, on: Sheet, vertebra: Vertebra) -> None:
 
 def outline(axes: Axes, on: Sheet, values: NDArray[np.float32], colour: str) -> None:
     """The border of a mask that was cut by the sheet."""
-    if values.max() > 0.5 > values.min():
-        axes.contour(on.horizontal_mm, on.vertical_mm, values, levels=[0.5], colors=[colour], linewidths=0.8)
+    if not values.max() > 0.5 > values.min():
+        return
+    # Matplotlib keeps several copies of all it contours: one pixel beyond the mask is enough.
+    rows, columns = (slice(max(0, int(at.min()) - 1), int(at.max()) + 2) for at in np.nonzero(values > 0))
+    x, y = on.horizontal_mm[columns], on.vertical_mm[rows]
+    axes.contour(x, y, values[rows, columns], levels=[0.5], colors=[colour], linewidths=0.8)
 
 
 def draw_rim(axes: Axes, on: Sheet, endplate: Endplate) -> None:

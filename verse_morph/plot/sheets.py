@@ -6,7 +6,7 @@ axes are the world's y and z in the sagittal sheet, x and z in the coronal one, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +110,27 @@ def cut(volume: NDArray, grid: Grid, on: Sheet, order: int = 1, outside: float =
     """
     from scipy.ndimage import map_coordinates
 
-    index = np.moveaxis(grid.to_index(on.points_mm()), -1, 0)
+    made = np.full((len(on.vertical_mm), len(on.horizontal_mm)), np.float32(outside))
+    rows, columns = _meeting(grid, on)
+    near = replace(
+        on,
+        horizontal_mm=on.horizontal_mm[columns],
+        vertical_mm=on.vertical_mm[rows],
+        depth_mm=on.depth_mm[rows],
+    )
+    index = np.moveaxis(grid.to_index(near.points_mm()), -1, 0)
     values = map_coordinates(volume, index, order=order, mode="nearest", output=np.float32)
     inside = ((index >= -0.5) & (index <= np.array(volume.shape).reshape(3, 1, 1) - 0.5)).all(axis=0)
-    return np.where(inside, values, np.float32(outside))
+    made[rows, columns] = np.where(inside, values, np.float32(outside))
+    return made
+
+
+def _meeting(grid: Grid, on: Sheet) -> tuple[slice, slice]:
+    """Rows and columns of a sheet that may lie in a volume: one vertebra's box meets few of them."""
+    corners = grid.to_world(np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in grid.shape])).reshape(3, -1).T)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    rows, columns = (
+        slice(int(np.searchsorted(line, low[axis])), int(np.searchsorted(line, high[axis], side="right")))
+        for line, axis in ((on.vertical_mm, 2), (on.horizontal_mm, on.across))
+    )
+    return rows, columns

@@ -30,16 +30,14 @@ def crop_levels(labels: LabelMap) -> dict[Level, Crop]:
     dict of Level to Crop
         Crops reach 5 mm beyond the label or end at the border of the image.
     """
-    from scipy.ndimage import find_objects
-
     array, grid = canonical(labels.labels, labels.grid)
     crops: dict[Level, Crop] = {}
-    boxes = find_objects(array)
+    boxes = _boxes(array)
     vertebrae = np.isin(np.arange(len(boxes) + 1), list(labels.scheme.levels))
     for value, tight in enumerate(boxes, start=1):
         level = labels.scheme.levels.get(value)
         if tight is not None and level is not None:
-            crops[level] = _crop(array, grid, value, tight, vertebrae)
+            crops[level] = _crop(array, grid, (value,), tight, vertebrae)
     return dict(sorted(crops.items()))
 
 
@@ -51,12 +49,22 @@ def crop_values(labels: LabelMap, values: Sequence[int]) -> Crop | None:
     labels : LabelMap
     values : sequence of int
     """
+    if not set(values) & set(labels.values()):
+        return None
+    array, grid = canonical(labels.labels, labels.grid)
+    boxes = _boxes(array)
+    parts = [box for value in values if value <= len(boxes) and (box := boxes[value - 1]) is not None]
+    tight = tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*parts, strict=True))
+    return _crop(array, grid, values, tight, np.zeros(len(boxes) + 1, bool))
+
+
+def _boxes(array: NDArray) -> list[tuple[slice, ...] | None]:
+    """Box of each label; the search walks in C order, and files lie in Fortran order."""
     from scipy.ndimage import find_objects
 
-    array, grid = canonical(labels.labels, labels.grid)
-    together = np.isin(array, values).astype(np.uint8)
-    tight = find_objects(together)
-    return _crop(together, grid, 1, tight[0], np.zeros(2, bool)) if tight else None
+    if abs(array.strides[0]) >= abs(array.strides[-1]):
+        return list(find_objects(array))
+    return [None if box is None else box[::-1] for box in find_objects(array.T)]
 
 
 def hu_on(grid: Grid, scan: Scan) -> NDArray:
@@ -82,11 +90,14 @@ def crop_box(tight: tuple[slice, ...], grid: Grid, margin_mm: float) -> tuple[sl
     )
 
 
-def _crop(array: NDArray, grid: Grid, value: int, tight: tuple[slice, ...], vertebrae: NDArray[np.bool_]) -> Crop:
+def _crop(
+    array: NDArray, grid: Grid, values: Sequence[int], tight: tuple[slice, ...], vertebrae: NDArray[np.bool_]
+) -> Crop:
     box = crop_box(tight, grid, MARGIN_MM)
     labels = array[box]
-    mask, removed, pieces = _drop_specks(np.ascontiguousarray(labels == value))
-    others = vertebrae[labels] & (labels != value)
+    own = np.isin(labels, values)
+    mask, removed, pieces = _drop_specks(np.ascontiguousarray(own))
+    others = vertebrae[labels] & ~own
     border = np.array([[s.start == 0, s.stop == n] for s, n in zip(box, grid.shape, strict=True)])
     volume = int(mask.sum()) * grid.voxel_volume_mm3
     mask, others, coarse = _halve(mask, others, grid.crop(box))

@@ -198,18 +198,23 @@ def body_mask(
 
 
 def _opened(cut: NDArray[np.bool_], crop: Crop) -> NDArray[np.bool_]:
-    """Opening of the largest part, its radius following the part's own thickness."""
+    """Opening of the largest part, its radius following the part's own thickness; right within the part's box."""
     import cc3d
     import edt
+    from scipy.ndimage import find_objects
 
     spacing = tuple(float(s) for s in crop.grid.spacing_mm)
-    depth = edt.edt(cut, anisotropy=spacing, black_border=False)
+    # The voxel beyond the part that is nearest to a voxel of it lies at most one layer outside its box.
+    tight = find_objects(cut.astype(np.uint8))[0]
+    box = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in tight)
+    depth = edt.edt(np.ascontiguousarray(cut[box]), anisotropy=spacing, black_border=False)
     radius = max(2.0, 0.4 * float(depth.max()))
     seeds, count = cc3d.connected_components(depth > radius, connectivity=26, return_N=True)
-    if count == 0:
-        return np.zeros_like(cut)
-    seed = seeds == 1 + int(np.argmax(np.bincount(seeds.ravel())[1:]))
-    return edt.edt(~seed, anisotropy=spacing, black_border=False) <= radius + 1.0
+    opened = np.zeros_like(cut)
+    if count:
+        seed = seeds == 1 + int(np.argmax(np.bincount(seeds.ravel())[1:]))
+        opened[box] = edt.edt(~seed, anisotropy=spacing, black_border=False) <= radius + 1.0
+    return opened
 
 
 def _inside_footprint(local: NDArray, opened: NDArray[np.bool_], wall_y: float) -> NDArray[np.bool_]:

@@ -78,8 +78,13 @@ def choices(table: pd.DataFrame | None) -> list[str]:
     """What vertebrae can be coloured by: level, region, flags, then every column with a value in it."""
     if table is None:
         return ["level", "region"]
-    columns = [name for name in table.columns if not name.endswith(WHY) and name not in (*NOT_NUMBERS, "flags")]
-    return [*KEYS, *(name for name in columns if _has_values(table[name]))]
+    return [*KEYS, *(name for name in table.columns if name not in KEYS and _is_choice(name, table))]
+
+
+def _is_choice(key: str, table: pd.DataFrame) -> bool:
+    if key in KEYS:
+        return True
+    return key in table and not key.endswith(WHY) and key not in NOT_NUMBERS and _has_values(table[key])
 
 
 def colouring(key: str, levels: Iterable[str], table: pd.DataFrame | None = None) -> Colouring:
@@ -106,7 +111,7 @@ def colouring(key: str, levels: Iterable[str], table: pd.DataFrame | None = None
         found = {name: Level(name).region for name in names}
         entries = [(word, colour) for word, colour in REGIONS.items() if word in found.values()]
         return Colouring(key, "region", {name: REGIONS[region] for name, region in found.items()}, tuple(entries))
-    if table is None or key not in choices(table):
+    if table is None or not _is_choice(key, table):
         known = ", ".join(choices(table))
         raise InputError(f"cannot colour by {key!r}: it is no column with values; choose from {known}")
     rows = table.drop_duplicates("level").set_index("level")[key].reindex(names)
