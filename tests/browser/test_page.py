@@ -8,7 +8,7 @@ from verse_morph.view.page import write_page
 from verse_morph.view.scene import scene_of
 from verse_morph.view.surfaces import FIELD_OF_VIEW_DEG
 
-from ..view.blocks import block_spine, block_table
+from ..view.blocks import block_scan, block_spine, block_table
 from .bench import hue_distance, project
 
 LEVELS = ["L1", "L2", "L3", "L4", "L5"]
@@ -21,7 +21,7 @@ def spine():
 
 @pytest.fixture(scope="module")
 def written(spine, tmp_path_factory):
-    return write_page(spine, block_table(spine), tmp_path_factory.mktemp("page") / "viewer.html")
+    return write_page(spine, block_table(spine), tmp_path_factory.mktemp("page") / "viewer.html", block_scan(spine))
 
 
 @pytest.fixture
@@ -80,6 +80,26 @@ def test_the_page_works_from_a_file(shown, spine):
     shown.tab.select_option("#upper", "L1")
     shown.tab.select_option("#lower", "L4")
     assert "-30.0° (kyphotic" in shown.tab.inner_text("#angle")
+    assert shown.errors == []
+    assert shown.outside == []
+
+
+def test_ct_planes_of_the_page_show_the_scan_in_its_place(shown, spine):
+    shown.tab.click("#none")
+    shown.wait_until(lambda: seen(shown, spine)["L3"].min() > 240)
+    shown.tab.check("input.ct[value=coronal]")
+    # 500 HU in the blocks, -300 in front of them, in the bone window.
+    shown.wait_until(lambda: all(abs(int(c) - 161) < 25 for c in seen(shown, spine)["L3"]))
+    assert abs(int(seen(shown, spine)["L5"][0]) - 161) < 25
+    slider = shown.tab.locator("input.ct-at[name=coronal]")
+    slider.fill(slider.get_attribute("max"))
+    shown.wait_until(lambda: seen(shown, spine)["L3"].max() < 60)
+    shown.tab.select_option("#vertebra", "L4")
+    shown.tab.click("#ct-through")
+    shown.wait_until(lambda: abs(int(seen(shown, spine)["L4"][0]) - 161) < 25)
+    # Vertebrae that are drawn apart are not where the CT shows them.
+    shown.tab.locator("#apart").fill("0.5")
+    shown.wait_until(lambda: seen(shown, spine)["L3"].min() > 240)
     assert shown.errors == []
     assert shown.outside == []
 

@@ -16,19 +16,8 @@ BLOCKS = Path(__file__).parents[1] / "view"
 LEVELS = ["L1", "L2", "L3", "L4", "L5"]
 START = f"import sys\nsys.path.insert(0, {str(BLOCKS)!r})\nfrom blocks import *\nspine = block_spine()\n"
 SPINE = "import verse_morph as vm\nviewer = vm.view(spine, block_table(spine))\nviewer.layer('names', False)\nviewer"
-SLICES = """
-import numpy as np
-from verse_morph.space import Grid
-from verse_morph.view import SliceViewer
-from verse_morph.volume import Scan
-
-grid = Grid((80, 90, 120), np.array([[1, 0, 0, -40], [0, 1, 0, -45], [0, 0, 2, -190], [0, 0, 0, 1.0]]))
-world = grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1))
-hu = np.full(grid.shape, -300, dtype=np.int16)
-for vertebra in spine:
-    hu[(np.abs(world - vertebra.centre_mm) <= HALF_MM).all(axis=-1)] = 500
-SliceViewer(Scan(hu, grid, 'blocks'), spine=spine)
-"""
+SLICES = "from verse_morph.view import SliceViewer\nSliceViewer(block_scan(spine), spine=spine)"
+CT = SPINE.replace("block_table(spine))", "block_table(spine), scan=block_scan(spine))")
 
 
 def spine_colours(page):
@@ -76,6 +65,30 @@ def test_the_spine_viewer_in_jupyterlab(lab, page):
     page.wait_until(lambda: (page.picture(".vm-spine-viewer canvas") != before).mean() > 0.002)
     page.tab.get_by_label("angle from", exact=True).select_option(label="L1")
     page.wait_until(lambda: "-40.0°" in page.tab.locator(".vm-spine-viewer").inner_text())
+    assert page.errors == []
+    assert page.outside == []
+
+
+@pytest.mark.slow
+def test_a_ct_plane_in_jupyterlab(lab, page):
+    open_notebook(page, lab.write("planes.ipynb", START, CT))
+    run_all(page)
+    page.wait_until(lambda: page.tab.locator(".vm-spine-viewer canvas").count() > 0)
+    page.wait_until(lambda: has(page, "level"))
+    page.tab.get_by_role("button", name="none", exact=True).click()
+    page.wait_until(lambda: spine_colours(page)["L3"].min() > 240)
+
+    # The blocks are seen in the CT where they were, in the bone window's grey of 500 HU.
+    page.tab.get_by_text("CT coronal", exact=True).click()
+    page.wait_until(lambda: all(abs(int(c) - 161) < 25 for c in spine_colours(page)["L3"]))
+    assert np.ptp(spine_colours(page)["L1"].astype(int)) < 8
+    # Far in front of them there is only -300 HU; the slider is read from its kernel's side by its picture.
+    slider = page.tab.locator(".vm-spine-viewer .widget-slider [role=slider]").nth(3)
+    for _ in range(25):
+        slider.press("ArrowRight")
+    page.wait_until(lambda: spine_colours(page)["L3"].max() < 60)
+    page.tab.get_by_text("CT coronal", exact=True).click()
+    page.wait_until(lambda: spine_colours(page)["L3"].min() > 240)
     assert page.errors == []
     assert page.outside == []
 

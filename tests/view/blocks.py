@@ -6,6 +6,7 @@ import pandas as pd
 from verse_morph.anatomy import Level
 from verse_morph.space import Grid
 from verse_morph.spine import Canal, Endplate, Flag, Frame, Mesh, Plane, Spine, Vertebra
+from verse_morph.volume import Scan
 
 STEP_MM, HALF_MM = 34.0, np.array([22.0, 16.0, 12.0])
 CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=float)
@@ -53,6 +54,16 @@ def block_spine(first="L1", count=5, name="blocks"):
         for k, level in enumerate(levels)
     ]
     return Spine(tuple(made), name)
+
+
+def block_scan(spine):
+    """500 HU in the blocks, -300 around them, on a grid of its own."""
+    grid = Grid((80, 90, 120), np.array([[1, 0, 0, -40], [0, 1, 0, -45], [0, 0, 2, -190], [0, 0, 0, 1.0]]))
+    world = grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1))
+    hu = np.full(grid.shape, -300, dtype=np.int16)
+    for vertebra in spine:
+        hu[(np.abs(world - vertebra.centre_mm) <= HALF_MM).all(axis=-1)] = 500
+    return Scan(hu, grid, "blocks")
 
 
 def block_table(spine):

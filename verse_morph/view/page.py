@@ -18,17 +18,22 @@ from verse_morph.view.angle import PLANES, construction
 from verse_morph.view.colours import choices, colouring, key_html, title_of
 from verse_morph.view.numbers import first_with_numbers, numbers_html
 from verse_morph.view.picture import ASSETS
+from verse_morph.view.planes import PLANES as PLANES_OF_CT
+from verse_morph.view.planes import Surroundings, packed, surroundings, texture, thinned
 from verse_morph.view.scene import Scene, scene_of
+from verse_morph.view.slices import CUTS
 from verse_morph.view.surfaces import CAMERAS, LAYERS, Drawn, camera, draw, draw_layer, matrix_of, middle_mm
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from verse_morph.volume import Scan
+
 # A whole spine at this many triangles per vertebra makes a page of 5 to 6 MB.
 COMPRESSION = 9
 
 
-def write_page(spine: Spine | Scene, table: pd.DataFrame | None, path: Path | str) -> Path:
+def write_page(spine: Spine | Scene, table: pd.DataFrame | None, path: Path | str, scan: Scan | None = None) -> Path:
     """Write the page of one spine.
 
     Parameters
@@ -38,6 +43,8 @@ def write_page(spine: Spine | Scene, table: pd.DataFrame | None, path: Path | st
         One row per vertebra.
     path : Path or str
         ``.html``; replaced only when complete.
+    scan : Scan, optional
+        Its part about the spine goes into the page, thinned, for CT planes in the scene.
 
     Raises
     ------
@@ -47,18 +54,21 @@ def write_page(spine: Spine | Scene, table: pd.DataFrame | None, path: Path | st
         There is no vertebra to show.
     ViewerUnavailable
         A package of the viewers is missing or of another major version.
+    GridMismatch
+        The scan does not show where the surfaces are.
     """
     target = Path(path)
-    text = page_html(spine if isinstance(spine, Scene) else scene_of(spine), table)
+    text = page_html(spine if isinstance(spine, Scene) else scene_of(spine), table, scan)
     with replacing(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return target
 
 
-def page_html(scene: Scene, table: pd.DataFrame | None) -> str:
+def page_html(scene: Scene, table: pd.DataFrame | None, scan: Scan | None = None) -> str:
     """The text of the page."""
     needs.require(needs.SURFACES)
     drawn = draw([scene])
+    ct = None if scan is None else _ct(drawn, thinned(surroundings(scan, scene.bounds_mm())))
     layers = [name for name in LAYERS if draw_layer(drawn, name)]
     for name in layers:
         for thing in drawn.layers[name].values():
@@ -67,13 +77,14 @@ def page_html(scene: Scene, table: pd.DataFrame | None) -> str:
         # Its being there makes the surface clickable; the page itself answers.
         surface.click_callback = _answered_by_the_page
     drawn.plot.camera = camera(scene.bounds_mm(), "anterior")
-    content = json.dumps(_content(drawn, scene, table, layers), allow_nan=False, separators=(",", ":"))
+    shown = _content(drawn, scene, table, layers) | {"ct": ct}
+    content = json.dumps(shown, allow_nan=False, separators=(",", ":"))
     script = (ASSETS / "page.js").read_text(encoding="utf-8")
     made = drawn.plot.get_snapshot(COMPRESSION, additional_js_code="startPage(K3DInstance);")
     head = f"<style>{(ASSETS / 'page.css').read_text(encoding='utf-8')}</style>"
     # A closing tag inside a string would end the script.
     data = content.replace("</", "<\\/")
-    body = f"{_body(scene, table, layers)}<script>window.SPINE = {data};\n{script}</script>"
+    body = f"{_body(scene, table, layers, ct)}<script>window.SPINE = {data};\n{script}</script>"
     made = made.replace("</head>", f"{head}</head>", 1).replace("<body>", f"<body>{body}", 1)
     start = made.index("<title>")
     return f"{made[:start]}<title>{escape(scene.name)}</title>{made[made.index('</title>') + 8 :]}"
@@ -95,6 +106,21 @@ def _content(drawn: Drawn, scene: Scene, table: pd.DataFrame | None, layers: lis
         "first": first_with_numbers(levels, table),
         "cameras": {name: camera(scene.bounds_mm(), name) for name in CAMERAS},
     }
+
+
+def _ct(drawn: Drawn, small: Surroundings) -> dict[str, Any]:
+    """The CT of the page; its planes are objects of the plot that the page fills when they are switched on."""
+    content = packed(small)
+    ids = {}
+    for plane in PLANES_OF_CT:
+        cut = CUTS[plane]
+        empty = np.zeros((content["shape"][cut.up], content["shape"][cut.across]), dtype=np.uint8)
+        made = texture(empty, np.eye(4, dtype=np.float32), f"CT {plane}")
+        made.visible = False
+        drawn.plot += made
+        ids[plane] = [made.id, cut.across, cut.up, cut.fixed]
+    at = {str(bone.level): small.index_at(bone.centre_mm).tolist() for bone in drawn.scenes[0].bones}
+    return content | {"planes": ids, "at": at}
 
 
 def _answered_by_the_page(_hit: object) -> None:
@@ -120,7 +146,7 @@ def _angles(scene: Scene) -> dict[str, str]:
     return found
 
 
-def _body(scene: Scene, table: pd.DataFrame | None, layers: list[str]) -> str:
+def _body(scene: Scene, table: pd.DataFrame | None, layers: list[str], ct: dict[str, Any] | None) -> str:
     levels = scene.levels()
     boxes = "".join(f"<label><input type='checkbox' class='level' value='{n}' checked> {n}</label>" for n in levels)
     ticks = "".join(
@@ -139,10 +165,22 @@ def _body(scene: Scene, table: pd.DataFrame | None, layers: list[str]) -> str:
         "LEVELS": boxes,
         "LAYERS": ticks,
         "CAMERAS": cameras,
+        "CT": "" if ct is None else _ct_controls(ct),
     }
     for name, value in fields.items():
         text = text.replace(f"[{name}]", value)
     return text
+
+
+def _ct_controls(ct: dict[str, Any]) -> str:
+    rows = []
+    for plane in PLANES_OF_CT:
+        places = ct["places"][plane]
+        slider = f"type='range' class='ct-at' name='{plane}' min='0' max='{len(places) - 1}' value='{len(places) // 2}'"
+        tick = f"<label><input type='checkbox' class='ct' value='{plane}'> {plane}</label>"
+        rows.append(f"<div>{tick} <input {slider} aria-label='place of the {plane} CT plane'> <output></output></div>")
+    button = "<button type='button' id='ct-through'>through the vertebra</button>"
+    return f"<fieldset id='ct'><legend>CT planes</legend>{''.join(rows)}{button}</fieldset>"
 
 
 def _options(pairs: list[tuple[str, str]]) -> str:

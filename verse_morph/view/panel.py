@@ -34,12 +34,12 @@ def make_panel(title: str, letters: tuple[str, ...], heard: Callable[[Mapping[st
     return listened(panel_class()(title=title, letters=list(letters)), heard)
 
 
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """PNG of RGB pixels (H, W, 3); little compressed, for it travels no further than to the browser."""
+def png(pixels: NDArray[np.uint8], compress_level: int = 1) -> bytes:
+    """PNG of RGB (H, W, 3) or grey pixels (H, W); little compressed where it travels no further than to the browser."""
     from PIL import Image
 
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG", compress_level=1)
+    Image.fromarray(pixels).save(out, "PNG", compress_level=compress_level)
     return out.getvalue()
 
 

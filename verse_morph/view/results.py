@@ -55,7 +55,7 @@ class Opened:
         """The 3D viewer of these results."""
         from verse_morph.view.spine import SpineViewer
 
-        return SpineViewer([self.scene], [self.table])
+        return SpineViewer([self.scene], [self.table], scan=self.scan)
 
     def slices(self) -> SliceViewer:
         """The slice viewer of these results.

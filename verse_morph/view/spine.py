@@ -16,6 +16,7 @@ from verse_morph.view import needs
 from verse_morph.view.angle import PLANES, construction
 from verse_morph.view.colours import Colouring, choices, colouring, key_html, title_of
 from verse_morph.view.numbers import first_with_numbers, numbers_html
+from verse_morph.view.planes import CtPlanes, surroundings
 from verse_morph.view.scene import Scene, aligned, scene_of
 from verse_morph.view.surfaces import (
     ANGLE_COLOUR,
@@ -34,6 +35,9 @@ from verse_morph.view.surfaces import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
+
+    from verse_morph.volume import Scan
 
 BESIDE, OVER = "beside", "over"
 SCANS = "scan"
@@ -50,6 +54,7 @@ def view(
     other: Spine | Scene | None = None,
     other_table: pd.DataFrame | None = None,
     arrange: str = BESIDE,
+    scan: Scan | None = None,
 ) -> SpineViewer:
     """A widget to turn a spine, colour it by any column of its table, and read each vertebra's numbers.
 
@@ -62,6 +67,8 @@ def view(
         A second spine and its table.
     arrange : str
         ``beside``, or ``over``: the second spine is laid over the first by a rigid motion.
+    scan : Scan, optional
+        The CT of the first spine, for planes through it; a large one may be given whole.
 
     Raises
     ------
@@ -71,6 +78,8 @@ def view(
         No vertebra to show, or fewer than three shared levels to lay one spine over the other.
     InputError
         ``arrange`` is another word.
+    GridMismatch
+        The scan does not show where the surfaces are.
     """
     if arrange not in (BESIDE, OVER):
         raise InputError(f"two spines are arranged {BESIDE!r} or {OVER!r}, got {arrange!r}")
@@ -82,7 +91,7 @@ def view(
         tables.append(_measured(subject) if rows is None and isinstance(subject, Spine) else rows)
     if len(scenes) == 2 and arrange == OVER:
         scenes[1] = aligned(scenes[1], scenes[0])
-    return SpineViewer(scenes, tables, arrange)
+    return SpineViewer(scenes, tables, arrange, scan=scan)
 
 
 def _measured(spine: Spine) -> pd.DataFrame:
@@ -106,6 +115,8 @@ class SpineViewer:
         ``beside`` or ``over``.
     height : int
         Of the picture, pixels.
+    scan : Scan, optional
+        The CT of the first scene.
     """
 
     def __init__(
@@ -114,10 +125,16 @@ class SpineViewer:
         tables: Sequence[pd.DataFrame | None],
         arrange: str = BESIDE,
         height: int = 560,
+        scan: Scan | None = None,
     ) -> None:
         needs.require(needs.SURFACES)
         self.scenes, self.tables, self.arrange = tuple(scenes), tuple(tables), arrange
+        self._scan = scan
+        around = None if scan is None else surroundings(scan, self.scenes[0].bounds_mm())
         self.drawn: Drawn = draw(self.scenes, height)
+        first_level = first_with_numbers(self.scenes[0].levels(), self.tables[0])
+        start = self.scenes[0][first_level].centre_mm
+        self.planes = None if around is None else CtPlanes(self.drawn.plot, around, start)
         self._preset = "anterior"
         self._hidden: set[str] = set()
         self._lines: list[Any] = []
@@ -131,7 +148,7 @@ class SpineViewer:
         self._toggle_layer("names", True)
         self.camera("anterior")
         self._numbers(self._keys[0])
-        self.select(first_with_numbers(self.scenes[0].levels(), self.tables[0]))
+        self.select(first_level)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, object]:
         return needs.mime_bundle(self.widget, **kwargs)
@@ -168,6 +185,27 @@ class SpineViewer:
             raise InputError(f"no layer {name!r}; there are {', '.join(LAYERS)}")
         self.controls["layers"][name].value = shown
 
+    def ct_plane(self, plane: str, shown: bool = True, point_mm: ArrayLike | None = None) -> None:
+        """Show or hide the ``sagittal``, ``coronal`` or ``axial`` CT plane, moved to a point where one is given.
+
+        Parameters
+        ----------
+        plane : str
+        shown : bool
+        point_mm : array (3,), optional
+            RAS mm; all planes go through it.
+
+        Raises
+        ------
+        InputError
+            No such plane, or no scan was given to this viewer.
+        """
+        if self.planes is None:
+            raise InputError("this viewer has no CT; give it one with view(spine, table, scan=...)")
+        self.planes.show(plane, shown)
+        if point_mm is not None:
+            self.planes.through(point_mm)
+
     def angle(self, upper: str, lower: str, plane: str = "sagittal") -> str:
         """Draw the Cobb construction between two levels of the first spine, and return its angle in words."""
         boxes = self.controls["angle"]
@@ -196,7 +234,7 @@ class SpineViewer:
         """
         from verse_morph.view.page import write_page
 
-        return write_page(self.scenes[0], self.tables[0], path)
+        return write_page(self.scenes[0], self.tables[0], path, self._scan)
 
     # --- controls -----------------------------------------------------------------------------------------------------
 
@@ -253,6 +291,7 @@ class SpineViewer:
                 c["explode"],
                 w.Box(list(c["layers"].values()), layout=wrap),
                 w.Box(list(c["cameras"].values()), layout=wrap),
+                *([] if self.planes is None else [self.planes.box(self._planes_through_vertebra)]),
                 *(c["angle"][name] for name in ("upper", "lower", "plane", "words")),
             ],
             layout=w.Layout(width="320px", flex="0 0 auto"),
@@ -291,6 +330,11 @@ class SpineViewer:
 
     def _camera_clicked(self, name: str, _button: object) -> None:
         self.camera(name)
+
+    def _planes_through_vertebra(self) -> None:
+        k, level = self.controls["vertebra"].value
+        if self.planes is not None and k == 0:
+            self.planes.through(self.scenes[0][level].centre_mm)
 
     def _clicked(self, key: Key, _hit: object) -> None:
         self.select(key[1], key[0])
@@ -365,6 +409,8 @@ class SpineViewer:
     def _explode(self, before: float, now: float) -> None:
         """Draw apart, and step back by as much, looking the same way."""
         self._place()
+        if self.planes is not None and (before > 0) != (now > 0):
+            self.planes.apart(now > 0)
         place, target, up = np.array(self.drawn.plot.camera).reshape(3, 3)
         place = target + (place - target) * (1 + now) / (1 + before)
         self.drawn.plot.camera = [float(v) for v in (*place, *target, *up)]

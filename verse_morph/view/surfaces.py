@@ -76,6 +76,8 @@ def draw(scenes: Sequence[Scene], height: int = 560) -> Drawn:
         camera_auto_fit=False,
         camera_fov=FIELD_OF_VIEW_DEG,
         menu_visibility=False,
+        # Else a CT plane brings a bar of colours with it.
+        colorbar_object_id=0,
         axes_helper=0,
         antialias=1,
         mode="callback",

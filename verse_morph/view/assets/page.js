@@ -11,6 +11,7 @@ function startPage(k3d) {
   // Objects that are hidden leave the world's list: keep what they were.
   for (const [level, id] of Object.entries(spine.surfaces)) { kept[id] = json(id); levelOf[id] = level; }
   for (const things of Object.values(spine.layers)) for (const [, id] of things) kept[id] = json(id);
+  for (const [id] of Object.values(spine.ct ? spine.ct.planes : {})) kept[id] = json(id);
 
   function change(id, changes) {
     const was = kept[id];
@@ -29,6 +30,66 @@ function startPage(k3d) {
     await Promise.all(waiting);
     k3d.setRenderOnChange(true);
     k3d.render();
+  }
+
+  // The CT lies in the page as a mosaic of axial slices; a plane is cut from it when it is shown.
+  const ct = spine.ct;
+  let voxels = null;
+  async function readCt() {
+    const image = new Image();
+    image.src = "data:image/png;base64," + ct.png;
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [image.width, image.height];
+    const pen = canvas.getContext("2d", { willReadFrequently: true });
+    pen.drawImage(image, 0, 0);
+    const [nx, ny, nz] = ct.shape;
+    const found = new Uint8Array(nx * ny * nz);
+    for (let z = 0; z < nz; z++) {
+      const tile = pen.getImageData((z % ct.columns) * nx, Math.floor(z / ct.columns) * ny, nx, ny).data;
+      for (let k = 0; k < nx * ny; k++) found[z * nx * ny + k] = tile[4 * k];
+    }
+    voxels = found;
+  }
+
+  function cutCt(plane) {
+    const [, across, up, fixed] = ct.planes[plane];
+    const steps = [1, ct.shape[0], ct.shape[0] * ct.shape[1]];
+    const index = parseInt(sliderOf(plane).value);
+    const [width, height] = [ct.shape[across], ct.shape[up]];
+    const data = new Uint8Array(width * height);
+    for (let row = 0; row < height; row++)
+      for (let column = 0; column < width; column++)
+        data[row * width + column] = voxels[row * steps[up] + column * steps[across] + index * steps[fixed]];
+    const middle = ct.shape.map((n, axis) => (axis === fixed ? index : (n - 1) / 2));
+    const a = ct.affine;
+    const matrix = [0, 1, 2].flatMap((k) => [a[k][across] * width, a[k][up] * height, a[k][fixed],
+      a[k][3] + middle[0] * a[k][0] + middle[1] * a[k][1] + middle[2] * a[k][2]]);
+    return { attribute: { data, shape: [height, width] },
+      model_matrix: { data: new Float32Array([...matrix, 0, 0, 0, 1]), shape: [4, 4] } };
+  }
+
+  const sliderOf = (plane) => all("input.ct-at").find((one) => one.name === plane);
+  const boxOf = (plane) => all("input.ct").find((one) => one.value === plane);
+
+  async function showCt(planes) {
+    if (!voxels && planes.some((plane) => boxOf(plane).checked)) await readCt();
+    // Vertebrae that are drawn apart are not where the CT shows them.
+    const inPlace = parseFloat(at("apart").value) === 0;
+    together((put) => {
+      for (const plane of planes) {
+        const slider = sliderOf(plane);
+        slider.nextElementSibling.textContent = `${ct.places[plane][slider.value].toFixed(0)} mm`;
+        const visible = boxOf(plane).checked && inPlace;
+        put(ct.planes[plane][0], visible ? { ...cutCt(plane), visible } : { visible });
+      }
+    });
+  }
+
+  function throughVertebra() {
+    const here = ct.at[at("vertebra").value];
+    for (const [plane, [, , , fixed]] of Object.entries(ct.planes)) sliderOf(plane).value = here[fixed];
+    showCt(Object.keys(ct.planes));
   }
 
   const shown = (level) => level === "" || all("input.level").some((box) => box.value === level && box.checked);
@@ -81,6 +142,7 @@ function startPage(k3d) {
     });
     // Step back by as much, looking the same way.
     look(k3d.getWorld().controls.getCameraArray(), (1 + share) / stretched);
+    if (ct && (share > 0) !== (stretched > 1)) showCt(Object.keys(ct.planes));
     stretched = 1 + share;
   }
 
@@ -120,5 +182,11 @@ function startPage(k3d) {
   at("vertebra").value = spine.first;
   colour();
   numbers();
+  if (ct) {
+    for (const box of all("input.ct")) box.onchange = () => showCt([box.value]);
+    for (const slider of all("input.ct-at")) slider.oninput = () => showCt([slider.name]);
+    at("ct-through").onclick = throughVertebra;
+    throughVertebra();
+  }
   window.page = { k3d, ready: true };
 }
