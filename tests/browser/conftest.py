@@ -22,6 +22,18 @@ def browser():
 @pytest.fixture
 def page(browser):
     """A fresh tab that can reach this machine only and notes what went wrong."""
+    yield from tab_of(browser)
+
+
+@pytest.fixture
+def page_without_webgl(browser):
+    """The same in a browser that cannot draw in 3D."""
+    made = browser.browser_type.launch(executable_path=CHROMIUM, args=[*FLAGS, "--disable-3d-apis"])
+    yield from tab_of(made)
+    made.close()
+
+
+def tab_of(browser):
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     context.route(lambda url: not url.startswith(LOCAL), lambda route: route.abort())
     context.set_default_timeout(PATIENCE_S * 1000)

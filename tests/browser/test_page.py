@@ -104,6 +104,17 @@ def test_ct_planes_of_the_page_show_the_scan_in_its_place(shown, spine):
     assert shown.outside == []
 
 
+def test_a_browser_without_webgl_reads_a_sentence_and_the_numbers(page_without_webgl, written):
+    tab = page_without_webgl.tab
+    tab.goto(written.as_uri())
+    page_without_webgl.wait_until(lambda: tab.locator("#no-webgl").is_visible())
+    assert "has no WebGL 2" in tab.inner_text("#no-webgl")
+    tab.select_option("#vertebra", "L3")
+    assert "L3: cut" in tab.inner_text("#numbers")
+    assert tab.is_disabled("#colour-by")
+    assert page_without_webgl.outside == []
+
+
 @pytest.mark.slow
 def test_every_other_control_changes_the_picture(shown, spine):
     before = shown.picture("#canvasTarget canvas")

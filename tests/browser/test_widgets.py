@@ -94,6 +94,22 @@ def test_a_ct_plane_in_jupyterlab(lab, page):
 
 
 @pytest.mark.slow
+def test_without_webgl_still_pictures_take_the_place(lab, page_without_webgl):
+    page = page_without_webgl
+    open_notebook(page, lab.write("plain.ipynb", START, SPINE))
+    run_all(page)
+    plain = page.tab.locator(".vm-plain-viewer")
+    page.wait_until(lambda: plain.count() == 1 and plain.locator("img").count() == 1)
+    assert "cannot draw in 3D (no WebGL 2)" in plain.inner_text()
+    box = plain.locator("img").bounding_box()
+    assert box["height"] / box["width"] == pytest.approx(7.4 / 5.6, rel=0.02)
+    before = plain.locator("img").get_attribute("src")
+    plain.get_by_label("colour by").select_option(label="height anterior (mm)")
+    page.wait_until(lambda: plain.locator("img").get_attribute("src") != before)
+    assert page.outside == []
+
+
+@pytest.mark.slow
 def test_the_slice_viewer_in_jupyterlab(lab, page):
     open_notebook(page, lab.write("slices.ipynb", START, SLICES))
     run_all(page)

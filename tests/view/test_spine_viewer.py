@@ -7,6 +7,7 @@ import verse_morph as vm
 from verse_morph.errors import InputError, NotMeasurable
 from verse_morph.view import SpineViewer, ViewerUnavailable, needs, view
 from verse_morph.view.colours import MISSING
+from verse_morph.view.scene import scene_of
 from verse_morph.view.surfaces import CAMERAS, LAYERS, camera
 
 from .blocks import STEP_MM, block_spine, block_table
@@ -177,7 +178,7 @@ def test_wrong_words_are_refused(spine):
 def test_another_major_version_gives_one_sentence(monkeypatch, spine):
     monkeypatch.setattr(needs.importlib.metadata, "version", lambda name: "7.8.1" if name == "ipywidgets" else "3.2.0")
     with pytest.raises(ViewerUnavailable, match=r"needs ipywidgets 8\.x and version 7\.8\.1 is installed: pip install"):
-        view(spine, block_table(spine))
+        SpineViewer([scene_of(spine)], [block_table(spine)])
 
 
 def test_a_missing_package_gives_one_sentence(monkeypatch):

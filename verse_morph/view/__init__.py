@@ -9,11 +9,21 @@ from typing import Any
 
 from verse_morph.view.needs import ViewerUnavailable
 from verse_morph.view.page import write_page
+from verse_morph.view.plain import PlainViewer
 from verse_morph.view.results import Opened, open_results
 from verse_morph.view.slices import SliceViewer
 from verse_morph.view.spine import SpineViewer, view
 
-__all__ = ["Opened", "SliceViewer", "SpineViewer", "ViewerUnavailable", "open_results", "view", "write_page"]
+__all__ = [
+    "Opened",
+    "PlainViewer",
+    "SliceViewer",
+    "SpineViewer",
+    "ViewerUnavailable",
+    "open_results",
+    "view",
+    "write_page",
+]
 
 
 class _CallableRoom(types.ModuleType):

@@ -27,6 +27,7 @@ from verse_morph.view.results import Opened, open_results
 if TYPE_CHECKING:
     import pandas as pd
 
+    from verse_morph.view.plain import PlainViewer
     from verse_morph.view.slices import SliceViewer
     from verse_morph.view.spine import SpineViewer
 
@@ -191,7 +192,7 @@ class CohortExplorer:
         scan = str(self.table["scan"].iloc[row])
         self._say(f"opening {scan} ...")
         opened = self.cohort.open(scan)
-        viewer: SpineViewer | SliceViewer
+        viewer: SpineViewer | PlainViewer | SliceViewer
         if kind == "view":
             viewer = opened.view()
         else:

@@ -6,7 +6,7 @@ occur, a scale from brown over white to blue-green that is symmetrical about zer
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -217,6 +217,51 @@ def _numeric(rows: pd.Series) -> bool:
 
 def _has_values(rows: pd.Series) -> bool:
     return any(_given(value) for value in rows)
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Names of levels, each once, head to foot."""
+    return [str(level) for level in sorted({Level(name) for name in names})]
+
+
+def shared_choices(tables: Sequence[pd.DataFrame | None]) -> list[str]:
+    """What several spines can all be coloured by."""
+    return [key for key in choices(tables[0]) if all(key in choices(table) for table in tables)]
+
+
+def shared_colouring(
+    key: str, places: Sequence[tuple[int, str]], tables: Sequence[pd.DataFrame | None]
+) -> tuple[Colouring, dict[tuple[int, str], str]]:
+    """One scale for several spines: their rows are coloured as one table.
+
+    Parameters
+    ----------
+    key : str
+        One of :func:`shared_choices`.
+    places : sequence of (int, str)
+        Number of the spine and level.
+    tables : sequence of DataFrame or None
+
+    Returns
+    -------
+    Colouring
+        For its key; its own colours are those of the first spine where there is only one.
+    dict
+        Colour by place.
+    """
+    import pandas as pd
+
+    if key in ("level", "region") or len(tables) == 1:
+        shown = colouring(key, ordered(level for _, level in places), tables[0])
+        return shown, {place: shown.colours[place[1]] for place in places}
+    rows = [
+        table.drop_duplicates("level").assign(level=f"{k}/" + table["level"].astype(str))
+        for k, table in enumerate(tables)
+        if table is not None
+    ]
+    names = [f"{k}/{level}" for k, level in places]
+    shown = colouring(key, names, pd.concat(rows, ignore_index=True))
+    return shown, {place: shown.colours[name] for place, name in zip(places, names, strict=True)}
 
 
 def key_html(shown: Colouring) -> str:

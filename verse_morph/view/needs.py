@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 from verse_morph.errors import VerseMorphError
+from verse_morph.view.picture import ASSETS
 
 # Package, the major version that the viewers were made for.
 WIDGETS = {"ipywidgets": 8, "anywidget": 0}
@@ -14,6 +18,10 @@ NOT_SHOWN = (
     "This is an interactive viewer of verse_morph. If you read this sentence, the page that you are looking at has no "
     "widgets: open the notebook in JupyterLab 4 with ipywidgets 8 installed in the environment that runs JupyterLab, "
     "and run the cell again; or write a page that needs neither with save_html(...)."
+)
+NO_WEBGL = (
+    "this browser cannot draw in 3D (no WebGL 2): switch hardware or software WebGL on in its settings, or use another "
+    "browser, then run the cell again."
 )
 
 
@@ -45,6 +53,27 @@ def require(wanted: dict[str, int]) -> None:
                 f"this viewer needs {name} {major}.x and {there}: pip install '{name}>={major},<{major + 1}', then "
                 "restart the kernel and reload the page"
             )
+
+
+@cache
+def _probe_class() -> Any:
+    import anywidget
+    import traitlets as t
+
+    class Probe(anywidget.AnyWidget):
+        """Nothing to see: it tells whether the page that shows it can draw in 3D."""
+
+        _esm = (ASSETS / "webgl.js").read_text(encoding="utf-8")
+        missing = t.Bool(False).tag(sync=True)
+
+    return Probe
+
+
+def probe(without: Callable[[], None]) -> Any:
+    """A widget that calls ``without`` where the page that shows it has no WebGL."""
+    made = _probe_class()()
+    made.observe(lambda _: without(), "missing")
+    return made
 
 
 def mime_bundle(widget: object, **kwargs: object) -> dict[str, object]:

@@ -20,6 +20,7 @@ from verse_morph.volume import LabelMap, Scan
 if TYPE_CHECKING:
     import pandas as pd
 
+    from verse_morph.view.plain import PlainViewer
     from verse_morph.view.slices import SliceViewer
     from verse_morph.view.spine import SpineViewer
 
@@ -51,11 +52,11 @@ class Opened:
     scan: Scan | None
     notes: tuple[str, ...]
 
-    def view(self) -> SpineViewer:
-        """The 3D viewer of these results."""
-        from verse_morph.view.spine import SpineViewer
+    def view(self) -> SpineViewer | PlainViewer:
+        """The 3D viewer of these results, or still pictures where it cannot be used."""
+        from verse_morph.view.spine import shown
 
-        return SpineViewer([self.scene], [self.table], scan=self.scan)
+        return shown([self.scene], [self.table], scan=self.scan)
 
     def slices(self) -> SliceViewer:
         """The slice viewer of these results.

@@ -14,8 +14,9 @@ from verse_morph.errors import InputError, NotMeasurable
 from verse_morph.spine import Spine
 from verse_morph.view import needs
 from verse_morph.view.angle import PLANES, construction
-from verse_morph.view.colours import Colouring, choices, colouring, key_html, title_of
+from verse_morph.view.colours import Colouring, key_html, ordered, shared_choices, shared_colouring, title_of
 from verse_morph.view.numbers import first_with_numbers, numbers_html
+from verse_morph.view.plain import PlainViewer
 from verse_morph.view.planes import CtPlanes, surroundings
 from verse_morph.view.scene import Scene, aligned, scene_of
 from verse_morph.view.surfaces import (
@@ -55,7 +56,7 @@ def view(
     other_table: pd.DataFrame | None = None,
     arrange: str = BESIDE,
     scan: Scan | None = None,
-) -> SpineViewer:
+) -> SpineViewer | PlainViewer:
     """A widget to turn a spine, colour it by any column of its table, and read each vertebra's numbers.
 
     Parameters
@@ -72,14 +73,17 @@ def view(
 
     Raises
     ------
-    ViewerUnavailable
-        A package of the viewers is missing or of another major version.
     NotMeasurable
         No vertebra to show, or fewer than three shared levels to lay one spine over the other.
     InputError
         ``arrange`` is another word.
     GridMismatch
         The scan does not show where the surfaces are.
+
+    Notes
+    -----
+    Where a package of the 3D viewer is missing or of another major version, and where the browser has no WebGL, still
+    pictures with the same colours and numbers are shown, with a sentence that says why.
     """
     if arrange not in (BESIDE, OVER):
         raise InputError(f"two spines are arranged {BESIDE!r} or {OVER!r}, got {arrange!r}")
@@ -91,6 +95,20 @@ def view(
         tables.append(_measured(subject) if rows is None and isinstance(subject, Spine) else rows)
     if len(scenes) == 2 and arrange == OVER:
         scenes[1] = aligned(scenes[1], scenes[0])
+    return shown(scenes, tables, arrange, scan)
+
+
+def shown(
+    scenes: Sequence[Scene],
+    tables: Sequence[pd.DataFrame | None],
+    arrange: str = BESIDE,
+    scan: Scan | None = None,
+) -> SpineViewer | PlainViewer:
+    """The 3D viewer of some scenes, or still pictures of them where it cannot be used."""
+    try:
+        needs.require(needs.SURFACES)
+    except needs.ViewerUnavailable as reason:
+        return PlainViewer(scenes, tables, str(reason))
     return SpineViewer(scenes, tables, arrange, scan=scan)
 
 
@@ -240,13 +258,10 @@ class SpineViewer:
 
     def _levels(self) -> list[str]:
         """Levels of all spines, in the order in which they are met."""
-        from verse_morph.anatomy import Level
-
-        return [str(level) for level in sorted({Level(name) for _, name in self._keys})]
+        return ordered(level for _, level in self._keys)
 
     def _choices(self) -> list[str]:
-        shared = [key for key in choices(self.tables[0]) if all(key in choices(t) for t in self.tables)]
-        return ([SCANS] if len(self.scenes) == 2 else []) + shared
+        return ([SCANS] if len(self.scenes) == 2 else []) + shared_choices(self.tables)
 
     def _make_controls(self) -> dict[str, Any]:
         import ipywidgets as w
@@ -302,9 +317,21 @@ class SpineViewer:
         numbers = w.Box([c["numbers"]], layout=w.Layout(height=height, overflow="auto"))
         right = w.VBox([c["vertebra"], numbers], layout=w.Layout(width="330px", flex="0 0 auto"))
         title = " and ".join(scene.name for scene in self.scenes)
-        made = w.VBox([w.HTML(f"{STYLE}<b>{title}</b>"), w.HBox([left, middle, right])])
+        probe = needs.probe(self._without_webgl)
+        made = w.VBox([w.HTML(f"{STYLE}<b>{title}</b>"), w.HBox([left, middle, right]), probe])
         made.add_class("vm-spine-viewer")
         return made
+
+    def _without_webgl(self) -> None:
+        """Still pictures in place of everything, as far as it was set."""
+        plain = PlainViewer(self.scenes, self.tables, needs.NO_WEBGL)
+        k, level = self.controls["vertebra"].value
+        plain.camera(self._preset)
+        if self.controls["colour by"].value != SCANS:
+            plain.colour_by(self.controls["colour by"].value)
+        if k == 0:
+            plain.select(level)
+        self.widget.children = (plain.widget,)
 
     def _observe(self) -> None:
         c = self.controls
@@ -347,27 +374,11 @@ class SpineViewer:
             shown = Colouring(SCANS, "scan", {}, entries)
             found = {place: SCAN_COLOURS[place[0]] for place in self._keys}
         else:
-            shown, found = self._colours(key)
+            shown, found = shared_colouring(key, self._keys, self.tables)
         with self._together():
             for place, surface in self.drawn.surfaces.items():
                 _set(surface, "color", int(found[place][1:], 16))
         self.controls["key"].value = key_html(shown)
-
-    def _colours(self, key: str) -> tuple[Colouring, dict[Key, str]]:
-        """One scale for both spines: their rows are coloured as one table."""
-        import pandas as pd
-
-        names = [f"{k}/{level}" for k, level in self._keys]
-        if key in ("level", "region") or len(self.scenes) == 1:
-            shown = colouring(key, self._levels(), self.tables[0])
-            return shown, {place: shown.colours[place[1]] for place in self._keys}
-        rows = [
-            t.drop_duplicates("level").assign(level=f"{k}/" + t["level"].astype(str))
-            for k, t in enumerate(self.tables)
-            if t is not None
-        ]
-        shown = colouring(key, names, pd.concat(rows, ignore_index=True))
-        return shown, {place: shown.colours[name] for place, name in zip(self._keys, names, strict=True)}
 
     def _set_opacity(self, share: float) -> None:
         with self._together():

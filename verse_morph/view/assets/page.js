@@ -190,3 +190,16 @@ function startPage(k3d) {
   }
   window.page = { k3d, ready: true };
 }
+
+// Without WebGL nothing else of the page starts: the numbers do.
+(() => {
+  const drawing = document.createElement("canvas").getContext("webgl2");
+  if (drawing) { drawing.getExtension("WEBGL_lose_context")?.loseContext(); return; }
+  const at = (id) => document.getElementById(id);
+  const numbers = () => { at("numbers").innerHTML = window.SPINE.numbers[at("vertebra").value]; };
+  at("no-webgl").hidden = false;
+  for (const control of document.querySelectorAll("#controls :is(input, select, button)")) control.disabled = true;
+  at("vertebra").onchange = numbers;
+  at("vertebra").value = window.SPINE.first;
+  numbers();
+})();
