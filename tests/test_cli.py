@@ -103,6 +103,18 @@ def test_measure_writes_the_whole_folder_and_nothing_else(call, case, mask, tmp_
     assert "research use" in text
 
 
+@pytest.mark.slow
+def test_uncertainty_stands_beside_the_printed_numbers(call, mask, tmp_path, monkeypatch):
+    monkeypatch.setattr("verse_morph.measure.uncertainty.DRAWS", 5)
+    code, text, _ = call("measure", mask, "-o", tmp_path, "--uncertainty", "--no-meshes", "--figures")
+    assert code == 0
+    table, spread = (pd.read_csv(tmp_path / "solid" / f"{name}.csv") for name in ("vertebrae", "uncertainty"))
+    for column in ("height_middle_mm", "height_posterior_mm"):
+        for value, sd in zip(table[column], spread[f"{column}_sd"], strict=True):
+            assert f"{value:.1f} ± {sd:.1f}" in text
+    assert "no confidence interval" in text
+
+
 def test_no_meshes(call, mask, tmp_path):
     code, _, _ = call("measure", mask, "-o", tmp_path, "--no-meshes")
     assert code == 0

@@ -1,10 +1,12 @@
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from verse_morph.errors import NotMeasurable
 from verse_morph.measure import measure, measure_curves, measure_discs
+from verse_morph.measure.uncertainty import WHAT_IT_IS, with_spread
 from verse_morph.phantom.solids import solid_case
 from verse_morph.plot.overlay import FOOTER
 from verse_morph.plot.report_sheet import report_sheet
@@ -64,3 +66,27 @@ def test_no_number_at_all_still_makes_a_sheet_and_no_vertebra_does_not(case):
     report_sheet(spine, labels, none, discs, curves.assign(angle_deg=np.nan)).savefig(io.BytesIO())
     with pytest.raises(NotMeasurable):
         report_sheet(Spine(()), labels, vertebrae, discs, curves)
+
+
+def test_numbers_with_a_spread_show_it_and_say_what_it_is(case):
+    spine, labels, scan, (vertebrae, discs, curves) = case
+    level = vertebrae["level"].iloc[1]
+    spread = pd.DataFrame({"height_middle_mm_sd": 0.31, "trabecular_hu_mean_sd": 4.2}, index=vertebrae.index)
+    spread.loc[vertebrae["level"] != level, "height_middle_mm_sd"] = np.nan
+    shown = (
+        with_spread(vertebrae, spread),
+        discs,
+        with_spread(curves, pd.DataFrame({"angle_deg_sd": 0.5 + 0 * curves["angle_deg"]})),
+    )
+    figure = report_sheet(spine, labels, *shown, scan)
+    sagittal, coronal, regions, bars = figure.axes
+    heights = vertebrae.set_index("level")["height_middle_mm"]
+    assert f"{heights[level]:.1f} ± 0.3" in texts(sagittal)
+    assert {f"{height:.1f}" for other, height in heights.items() if other != level} <= set(texts(sagittal))
+    assert {f"{value:.0f} ± 4" for value in vertebrae["trabecular_hu_mean"].dropna()} <= set(texts(regions))
+    assert " ± 0.5°" in sagittal.get_xlabel()
+    assert " ± 0.5°" in coronal.get_xlabel()
+    assert (
+        len(bars.containers) == len(report_sheet(spine, labels, vertebrae, discs, curves, scan).axes[-1].containers) + 1
+    )
+    assert WHAT_IT_IS in figure.texts[-1].get_text()

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from verse_morph.measure.calibration import Calibration
     from verse_morph.measure.measurement import Measurement
 
+# Standard deviations of vertebrae, discs and curves.
+SPREADS = ("uncertainty.csv", "uncertainty_discs.csv", "uncertainty_curves.csv")
+
 
 @dataclass(frozen=True)
 class Extras:
@@ -140,11 +143,8 @@ def _spreads(
     from verse_morph.measure import measure, measure_curves, measure_discs
     from verse_morph.measure.uncertainty import DRAWS, uncertainties
 
-    makers = {
-        "uncertainty.csv": lambda spine: measure(spine, catalogue),
-        "uncertainty_discs.csv": measure_discs,
-        "uncertainty_curves.csv": measure_curves,
-    }
+    tables = (lambda spine: measure(spine, catalogue), measure_discs, measure_curves)
+    makers = dict(zip(SPREADS, tables, strict=True))
     return uncertainties(labels, scan, makers, draws=DRAWS, progress=report)
 
 

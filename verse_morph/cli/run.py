@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from verse_morph.cli.console import Report, number, output, print_notes, progress, table
-from verse_morph.cli.extras import Added, Extras, MeasuringJob, add, calibrated_catalogue, write_added
+from verse_morph.cli.extras import SPREADS, Added, Extras, MeasuringJob, add, calibrated_catalogue, write_added
 from verse_morph.cli.job import Job
 from verse_morph.spine import Flag, Spine
 from verse_morph.tables import Status
@@ -184,8 +184,20 @@ def _write_figures(results: Results, folder: Path) -> None:
 
     folder.mkdir(exist_ok=True)
     figure_sheet(results.spine, results.labels, results.scan).savefig(folder / "overlay.png", dpi=150)
-    tables = (results.table, results.discs, results.curves)
-    report_sheet(results.spine, results.labels, *tables, results.scan).savefig(folder / "sheet.png", dpi=200)
+    report_sheet(results.spine, results.labels, *_with_spreads(results), results.scan).savefig(
+        folder / "sheet.png", dpi=200
+    )
+
+
+def _with_spreads(results: Results) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The three tables for people, each number's standard deviation beside it where it was asked for."""
+    from verse_morph.measure.uncertainty import with_spread
+
+    vertebrae, discs, curves = (
+        with_spread(table, results.added.spreads.get(name))
+        for table, name in zip((results.table, results.discs, results.curves), SPREADS, strict=True)
+    )
+    return vertebrae, discs, curves
 
 
 def _scan_record(results: Results) -> dict[str, Any]:
@@ -229,22 +241,34 @@ def _deformity_index(frame: pd.DataFrame) -> dict[str, Any] | None:
 def show_results(results: Results, folder: Path) -> Console:
     """Print heights, volumes and notes of one scan."""
     console = output()
-    distances = results.centroid_distance_mm
+    distances, shown = results.centroid_distance_mm, _with_spreads(results)
     columns = ["level", "status", "anterior mm", "middle mm", "posterior mm", "vertebra cm3", "body cm3"]
     columns += ["to centroid mm"] if distances else []
     rows = []
-    for row in results.table.to_dict("records"):
+    for row in shown[0].to_dict("records"):
         level = str(row["level"])
-        numbers = [number(row.get(name)) for name in (*HEIGHTS, *VOLUMES)]
+        numbers = [_with_sd(row, name) for name in (*HEIGHTS, *VOLUMES)]
         numbers += [number(distances.get(level))] if distances else []
         rows.append([level, str(row["status"]), *numbers, _words(row.get("flags"))])
     console.print(
         table(f"{results.labels.name}: heights and volumes", [*columns, "flags"], rows, ("level", "status", "flags"))
     )
+    if results.added.spreads:
+        from verse_morph.measure.uncertainty import WHAT_IT_IS
+
+        console.print(WHAT_IT_IS, soft_wrap=True)
     print_notes(console, results.notes)
     console.print(RESEARCH_ONLY)
     console.print(f"results in {folder}", soft_wrap=True)
     return console
+
+
+def _with_sd(row: Mapping[Any, Any], column: str) -> str:
+    from verse_morph.measure.uncertainty import SUFFIX, plus_minus
+
+    sd = row.get(f"{column}{SUFFIX}", float("nan"))
+    said = number(row.get(column))
+    return said if said == "-" else plus_minus(float(row[column]), float(sd))
 
 
 def _words(flags: object) -> str:

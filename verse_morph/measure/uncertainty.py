@@ -35,6 +35,7 @@ JITTER_SIGMA_MM = 4.0
 LEAST_MEASURED = 0.8
 MARGIN_VOXELS = 4
 SUFFIX = "_sd"
+WHAT_IT_IS = "±: standard deviation over outlines redrawn within half a voxel; no bias, no confidence interval"
 KEYS = ("scan", "level", "label", "name", "upper_level", "lower_level")
 
 TableMaker = Callable[[Spine], "pd.DataFrame"]
@@ -219,6 +220,33 @@ def spread(table: pd.DataFrame, redrawn_tables: Sequence[pd.DataFrame]) -> pd.Da
         own = table[name + WHY] if name + WHY in table.columns else "not measured"
         out[name + SUFFIX], reasons[why_column(name + SUFFIX)] = sd, np.where(use, "", np.where(here, lost, own))
     return pd.DataFrame(out | reasons, index=table.index)
+
+
+def with_spread(table: pd.DataFrame, spreads: pd.DataFrame | None) -> pd.DataFrame:
+    """A table with ``<column>_sd`` of its spread beside it, for printing and drawing; the table itself without one.
+
+    Parameters
+    ----------
+    table : DataFrame
+    spreads : DataFrame or None
+        As :func:`uncertainty` made it of this table: one row for each of its rows, in the same order.
+    """
+    if spreads is None:
+        return table
+    return table.join(spreads[[name for name in map(str, spreads.columns) if name.endswith(SUFFIX)]])
+
+
+def plus_minus(value: float, sd: float, digits: int = 1) -> str:
+    """A number with its standard deviation in words; alone where it has none.
+
+    >>> plus_minus(23.44, 0.31), plus_minus(23.44, float("nan")), plus_minus(23.44, 0.02)
+    ('23.4 ± 0.3', '23.4', '23.4 ± <0.1')
+    """
+    said = f"{value:.{digits}f}"
+    if not np.isfinite(sd):
+        return said
+    least = 10.0**-digits
+    return f"{said} ± {sd:.{digits}f}" if sd >= least / 2 else f"{said} ± <{least:.{digits}f}"
 
 
 def _row_names(table: pd.DataFrame) -> list[str]:

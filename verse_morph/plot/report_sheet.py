@@ -13,6 +13,7 @@ from verse_morph.measure.discs import disc_lines, discs_of
 from verse_morph.measure.fracture import NOT_A_DIAGNOSIS
 from verse_morph.measure.heights import height_lines
 from verse_morph.measure.roi import trabecular_roi
+from verse_morph.measure.uncertainty import SUFFIX, WHAT_IT_IS, plus_minus
 from verse_morph.plot.overlay import FOOTER, draw_image, draw_rim, dress, outline
 from verse_morph.plot.sheets import Sheet, cut, middles_mm, sheet
 from verse_morph.spine import Endplate, Spine, Vertebra
@@ -55,7 +56,8 @@ def report_sheet(
     labels : LabelMap
         The mask the spine was built from.
     vertebrae, discs, curves : DataFrame
-        The tables of this spine: every number on the page is theirs.
+        The tables of this spine: every number on the page is theirs, with ± where they have ``<column>_sd`` (see
+        :func:`verse_morph.measure.uncertainty.with_spread`).
     scan : Scan, optional
         The CT on the mask's grid; with it the trabecular regions are shown.
 
@@ -86,14 +88,24 @@ def report_sheet(
         bottom=1.25 / (high + FRAME_INCHES),
     )
     axes = [made.add_subplot(room[i]) for i in range(len(sheets) + 1)]
-    _sagittal(axes[0], sheets[0], spine, labels, scan, (discs, curves))
+    _sagittal(axes[0], sheets[0], spine, labels, scan, (vertebrae, discs, curves))
     _coronal(axes[1], sheets[1], spine, labels, scan, curves)
     if scan is not None:
         _regions(axes[2], sheets[2], spine, labels, scan, vertebrae)
     _bars(axes[-1], vertebrae)
     made.suptitle(spine.name, fontsize=13, weight="bold", x=0.01, ha="left", y=0.995)
-    made.text(0.01, 0.012, FOOTER, fontsize=9)
+    spread = any(f"{name}{SUFFIX}" in table for table in (vertebrae, discs, curves) for name in table)
+    made.text(0.01, 0.012, f"{FOOTER} · {WHAT_IT_IS}" if spread else FOOTER, fontsize=9)
     return made
+
+
+def _said(row: pd.Series, column: str, digits: int = 1) -> str:
+    """A number of a table, with its ± where the table has one."""
+    return plus_minus(float(row[column]), _sd(row, column), digits)
+
+
+def _sd(row: pd.Series, column: str) -> float:
+    return float(row.get(column + SUFFIX, np.nan))
 
 
 def _trimmed(on: Sheet, spine: Spine) -> Sheet:
@@ -134,37 +146,43 @@ def _names(axes: Axes, on: Sheet, spine: Spine) -> None:
 
 
 def _sagittal(
-    axes: Axes, on: Sheet, spine: Spine, labels: LabelMap, scan: Scan | None, tables: tuple[pd.DataFrame, pd.DataFrame]
+    axes: Axes, on: Sheet, spine: Spine, labels: LabelMap, scan: Scan | None, tables: tuple[pd.DataFrame, ...]
 ) -> None:
     _picture(axes, on, labels, scan, "endplate planes, heights of bodies (blue) and discs (green), mm")
+    vertebrae, discs, curves = tables
+    rows = {row["level"]: row for _, row in vertebrae.iterrows()}
     for vertebra in spine:
         for plate in (vertebra.superior, vertebra.inferior):
             if plate is not None:
                 draw_rim(axes, on, plate)
         for name, line in height_lines(vertebra).items():
             if name in PLACES:
-                _line(axes, line, BODY, name == "middle")
+                _line(axes, line, BODY, rows[str(vertebra.level)] if name == "middle" else None)
     if spine.sacrum_superior is not None:
         draw_rim(axes, on, spine.sacrum_superior)
-    discs, curves = tables
-    named = set(discs.loc[discs["height_middle_mm"].notna(), "lower_level"])
+    named = {row["lower_level"]: row for _, row in discs[discs["height_middle_mm"].notna()].iterrows()}
     for disc in discs_of(spine):
         for name, line in disc_lines(disc).items():
             if name in PLACES:
-                _line(axes, line, DISC, name == "middle" and str(disc.lower_level) in named)
+                _line(axes, line, DISC, named.get(str(disc.lower_level)) if name == "middle" else None)
     _names(axes, on, spine)
     found = curves[(curves["plane"] == "sagittal") & curves["angle_deg"].notna()]
     said = [
-        f"{_words(row['name'], row['upper_level'], row['lower_level'])} {row['angle_deg']:+.1f}°"
-        for _, row in found.iterrows()
+        f"{_words(row['name'], row['upper_level'], row['lower_level'])} {_angle(row)}" for _, row in found.iterrows()
     ]
     axes.set_xlabel("\n".join([*said, "+ lordotic; lying patient"]) if said else "no named angle in view", fontsize=8.5)
 
 
-def _line(axes: Axes, line: NDArray, colour: str, named: bool) -> None:
+def _line(axes: Axes, line: NDArray, colour: str, row: pd.Series | None) -> None:
+    """A height as a line, with the number of its row where there is one."""
     axes.plot(line[:, 1], line[:, 2], color=colour, linewidth=1.2)
-    if named:
-        _label(axes, line.mean(axis=0)[1:], f"{np.linalg.norm(line[1] - line[0]):.1f}", colour)
+    if row is not None and np.isfinite(row["height_middle_mm"]):
+        _label(axes, line.mean(axis=0)[1:], _said(row, "height_middle_mm"), colour)
+
+
+def _angle(row: pd.Series) -> str:
+    sign = "+" if row["angle_deg"] >= 0 else ""
+    return f"{sign}{_said(row, 'angle_deg')}°"
 
 
 def _words(name: str, upper: str, lower: str) -> str:
@@ -192,7 +210,7 @@ def _coronal(axes: Axes, on: Sheet, spine: Spine, labels: LabelMap, scan: Scan |
     if apex is not None and apex.centre_mm is not None:
         axes.plot(apex.centre_mm[0], apex.centre_mm[2], marker="o", markersize=8, fillstyle="none", color=CURVE)
     small = " (below 10°)" if abs(best["angle_deg"]) < 10 else ""
-    text = f"{best['upper_level']}-{best['lower_level']} {best['angle_deg']:+.1f}°{small}, apex {best['apex_level']}"
+    text = f"{best['upper_level']}-{best['lower_level']} {_angle(best)}{small}, apex {best['apex_level']}"
     axes.set_xlabel(f"{text}\n+ convex to the right; lying patient", fontsize=8.5)
 
 
@@ -213,16 +231,16 @@ def _end_plane(axes: Axes, on: Sheet, vertebra: Vertebra, upper: bool) -> None:
 
 def _regions(axes: Axes, on: Sheet, spine: Spine, labels: LabelMap, scan: Scan, vertebrae: pd.DataFrame) -> None:
     _picture(axes, on, labels, scan, "trabecular region, mean HU")
-    hu = vertebrae.set_index("level")["trabecular_hu_mean"]
+    rows = {row["level"]: row for _, row in vertebrae.iterrows()}
     for vertebra in spine:
         try:
             region = trabecular_roi(vertebra).mask
         except NotMeasurable:
             continue
         outline(axes, on, cut(region, vertebra.grid, on, outside=0.0), REGION)
-        value = hu[str(vertebra.level)]
-        if np.isfinite(value) and vertebra.centre_mm is not None:
-            _label(axes, vertebra.centre_mm[1:], f"{value:.0f}", REGION, 8.0)
+        row = rows[str(vertebra.level)]
+        if np.isfinite(row["trabecular_hu_mean"]) and vertebra.centre_mm is not None:
+            _label(axes, vertebra.centre_mm[1:], _said(row, "trabecular_hu_mean", 0), REGION, 8.0)
     _names(axes, on, spine)
     axes.set_xlabel("HU as scanned, not bone mineral density", fontsize=8.5)
 
@@ -231,15 +249,18 @@ def _regions(axes: Axes, on: Sheet, spine: Spine, labels: LabelMap, scan: Scan, 
 
 
 def _bars(axes: Axes, vertebrae: pd.DataFrame) -> None:
-    """Heights as bars, expected heights as ticks, the grade beside them."""
+    """Heights as bars, their ± as whiskers, expected heights as ticks, the grade beside them."""
     for i, (_, row) in enumerate(vertebrae.iterrows()):
         grade = row["genant_grade"]
         known = bool(np.isfinite(grade))
         colour = GRADE_COLOURS[int(grade)] if known else "#dddddd"
         for k, place in enumerate(PLACES):
             y = i + 0.26 * (k - 1)
-            if np.isfinite(row[f"height_{place}_mm"]):
-                axes.barh(y, row[f"height_{place}_mm"], height=0.22, color=colour, edgecolor="black", linewidth=0.4)
+            column = f"height_{place}_mm"
+            if np.isfinite(row[column]):
+                axes.barh(y, row[column], height=0.22, color=colour, edgecolor="black", linewidth=0.4)
+            if np.isfinite(row[column]) and np.isfinite(_sd(row, column)):
+                axes.errorbar(row[column], y, xerr=_sd(row, column), color="black", linewidth=0.8, capsize=1.5)
             expected = row[f"height_expected_{place}_mm"]
             if np.isfinite(expected):
                 axes.plot([expected, expected], [y - 0.13, y + 0.13], color="black", linewidth=1.8)
