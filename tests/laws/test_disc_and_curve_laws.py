@@ -26,6 +26,9 @@ every_line_entry = pytest.mark.parametrize("entry", LINE, ids=lambda entry: entr
 TOLERANCE = {"mm": 0.05, "deg": 0.05, "pct": 0.2, "per_m": 0.02, "": 0.0}
 
 SOLID = SolidVertebra(Body(40, 32, 24, 25, concavity_superior=1.0), spinous_length=10.0, transverse_length=8.0)
+# A wedge that lost over a third of its front.
+FRACTURED = SolidVertebra(Body(40, 32, 13.5, 24.5, concavity_superior=1.0), spinous_length=10.0, transverse_length=8.0)
+SHAPES = {Level.L1: FRACTURED}
 LEVELS = (Level.T12, Level.L1, Level.L2, Level.L3, Level.L4, Level.L5)
 # Lopsided: tilts to the front and to the side, turns and shifts, so that nothing is its own mirror image.
 TURNS = ((8, -6, 4), (4, -2, 1), (-2, 3, -4), (-9, 8, -7), (-16, 4, -3), (-24, -3, 2))
@@ -40,7 +43,7 @@ def at_rest():
         foot, above, turn = centre - 12.25 * turn[:, 2], turn, rotation(*angles)
         up = above[:, 2] + turn[:, 2]
         centre = foot - 9 * up / np.linalg.norm(up) - turn @ np.array([right, front, 12.25])
-        places[level] = (SOLID, Placement(turn, centre))
+        places[level] = (SHAPES.get(level, SOLID), Placement(turn, centre))
     return build_spine(spine_labelmap(places, Sampling(1.5, margin_mm=4)))
 
 
@@ -146,6 +149,13 @@ def test_every_disc_of_these_laws_is_measured_and_so_is_every_number_of_the_line
     for entry in LINE:
         if entry.column.unit in TOLERANCE and not entry.word:
             assert line[entry.name].notna().any(), entry.name
+
+
+def test_the_fractured_vertebra_of_these_laws_is_graded_as_one_and_no_other_is():
+    grades = tables()[2]["genant_grade"]
+    assert grades["L1"] == 2
+    assert tables()[2]["genant_type"]["L1"] == "wedge"
+    assert (grades.drop(["L1", "L5"]) == 0).all()
 
 
 @every_disc_entry
