@@ -96,6 +96,62 @@ def test_neither_ct_nor_labels():
     assert "CT" in rib.why
 
 
+def test_a_short_floating_rib_runs_backwards():
+    scene = Scene()
+    scene.vertebra("T12", (0, 0, 25), half=(16, 10, 12))
+    scene.vertebra("L1", (0, 0, -10), half=(16, 10, 12))
+    scene.rod([(-22, -6, 25), (-21, -24, 18)])
+    ribs = found(scene)
+    assert ribs["T12", "left"].kind == "stump"
+    assert ribs["T12", "left"].length_mm == pytest.approx(19, abs=4.0)
+    # The same behind a lumbar vertebra is part of a joint, not a rib.
+    scene.rod([(22, -6, -10), (21, -24, -17)])
+    assert found(scene)["L1", "right"].kind == "none"
+
+
+def test_the_eleventh_rib_that_passes_behind_is_not_that_of_the_twelfth_vertebra():
+    scene = Scene()
+    scene.vertebra("T11", (0, 0, 42), half=(16, 22, 12))
+    scene.vertebra("T12", (0, 0, 10), half=(16, 22, 12))
+    scene.rod([(-22, -6, 42), (-23, -26, 34), (-23, -30, 14), (-50, -34, -10)])
+    scene.rod([(-22, -4, 10), (-30, -10, 2)])
+    ribs = found(scene)
+    assert ribs["T11", "left"].kind == "rib"
+    assert ribs["T11", "left"].length_mm > 70
+    assert ribs["T12", "left"].kind == "stump"
+    assert ribs["T12", "right"].kind == "none"
+
+
+def touching_ribs(low, high):
+    scene = Scene()
+    scene.vertebra("C7", (0, 0, 22), half=(16, 18, 8))
+    scene.vertebra("T1", (0, 0, 0), half=(16, 18, 9))
+    scene.rod([(-20.5, -4, 24), (-34, 2, 18), (-60, 18, 4)], radius=3.0)
+    scene.rod([(-21, -4, 0), (-44, 6, 0), (-60, 24, -14)], radius=3.5)
+    # What the blur of a scanner leaves of the gap between them.
+    scene.block(low, high, hu=300)
+    return found(scene)
+
+
+def test_a_rib_of_c7_that_touches_the_first_rib_is_parted_where_the_bone_is_darkest():
+    ribs = touching_ribs((-42, 2, 0), (-36, 10, 13))
+    cervical, first = ribs["C7", "left"], ribs["T1", "left"]
+    assert cervical.kind == "rib"
+    assert not cervical.truncated
+    assert "touches another" in cervical.why
+    assert cervical.length_mm == pytest.approx(48, abs=5.0)
+    assert first.length_mm == pytest.approx(54, abs=8.0)
+    assert ribs["C7", "right"].kind == "none"
+
+
+def test_a_rib_of_c7_that_ends_at_the_first_rib_is_at_least_so_long():
+    rib = touching_ribs((-62, 12, -12), (-54, 24, 4))["C7", "left"]
+    assert rib.kind == "rib"
+    assert rib.truncated
+    assert 30 < rib.length_mm < 52
+    assert "joins another" in rib.why
+
+
 def test_rib_of_c7_and_the_first_rib_keep_apart():
     scene = Scene()
     scene.vertebra("C7", (0, 0, 22), half=(16, 18, 8))

@@ -49,6 +49,16 @@ def test_neither_end_matters_to_a_straight_rod():
     assert there.section_mm2 == pytest.approx(np.pi * 3.5**2, rel=0.35)
 
 
+def test_what_touches_a_bone_does_not_lengthen_it():
+    line = np.linspace([0, 0, 0], [90, 0, 20], 1000)
+    alone, grid = tube(line, 4.0)
+    x = grid.to_world(np.argwhere(np.ones(grid.shape, dtype=bool)))
+    beside = (np.linalg.norm(x - [45, 9, 10], axis=1) < 7.0).reshape(grid.shape)
+    assert (beside & ~alone).sum() > 500
+    both, without = trace(alone | beside, grid, line[0]), trace(alone, grid, line[0])
+    assert both.length_mm == pytest.approx(without.length_mm, abs=1.5)
+
+
 def test_a_faint_end_is_not_bone():
     line = np.linspace([0, 0, 0], [50, 0, 0], 500)
     mask, grid = tube(line, 4.0)

@@ -38,6 +38,8 @@ JOINT_Z_MM = (-15.0, 18.0)
 # A rib of L1 begins nearer to the midline than this, below the joint processes, beside which the rib above passes.
 PASSING_MM, FLOATING_Z_MM = 30.0, 12.0
 SMALLEST_MM3 = 60.0
+# From head to tip a rib leads this far to its side or backwards, and if backwards no farther than this to the middle.
+AWAY_MM, INWARDS_MM = 3.0, 8.0
 # No rib is thicker; bone that merges with others is.
 THICKEST_MM2 = 260.0
 # Ribs descend this far below their vertebra.
@@ -48,10 +50,17 @@ VIEW_MM = 15.0
 BESIDE_MM, FRONT_MM = 9.0, 9.0
 # A tubercle lies this near to the tip of its transverse process.
 TUBERCLE_MM = 10.0
-# A vertebra from T11 on claims a piece of bone when it has this share of the first one's contact.
-FLOATING_SHARE = 0.25
-# The first rib runs close to C7: only what C7 touches more than half as much as T1 is C7's own.
-CERVICAL_SHARE = 0.6
+# A vertebra without a second joint claims a piece of bone when it has this share of the first one's contact.
+CLAIM_SHARE = 0.1
+# The first rib passes below C7's process, a rib of C7 begins at its height; the eleventh rib passes behind T12's
+# process, a rib of T12 begins in front of it: mm above and before the middle of the body.
+CERVICAL_Z_MM, FLOATING_Y_MM = -4.0, -20.0
+# Where ribs touch, the border runs where the bone is darkest; above this all of it is bright.
+BRIGHT_HU = 450.0
+# Ribs that touch over more than this, some sections of a rib, are not told apart by that.
+TOUCH_MM2 = 200.0
+# A rib whose tip lies this near to the border with another one ends there only because they were parted.
+TIP_MM = 8.0
 
 Place = tuple[Level, str]
 
@@ -269,7 +278,7 @@ def _assigned(near: Neighbourhood, pieces: NDArray, around: Surroundings) -> dic
     out: dict[Place, Piece] = {}
     for number, mine in sorted(contact.items()):
         box = boxes[number - 1]
-        for place, part in _shares(Piece(box, pieces[box] == number), near.grid, mine, around.spine):
+        for place, part in _shares(Piece(box, pieces[box] == number), near, mine, around.spine):
             if place not in out or part.mask.sum() > out[place].mask.sum():
                 out[place] = part
     return out
@@ -296,8 +305,9 @@ def _contacts(
     numbers = pieces[box][tuple(close.T)]
     distance = away[tuple(close.T)]
     joint_mm = _peel_mm(near) + JOINT_MM[region]
+    own = beside & _at_its_own_joint(vertebra.level, at)
     for side, mask in (("left", at[:, 0] < 0), ("right", at[:, 0] > 0)):
-        here = mask & beside
+        here = mask & own
         for number in np.unique(numbers[here]):
             mine = here & (numbers == number)
             # The twelfth rib passes L1's process farther out, or at a distance; a rib with a joint does not.
@@ -305,6 +315,15 @@ def _contacts(
             passes = vertebra.level is Level.L1 and not (low & (np.abs(at[mine, 0]) < PASSING_MM)).any()
             if distance[mine].min() <= joint_mm and not passes:
                 yield side, int(number), points[mine]
+
+
+def _at_its_own_joint(level: Level, at: FloatArray) -> NDArray[np.bool_]:
+    """Which points of contact (N, 3), in the vertebra's axes, cannot be those of a neighbour's rib that passes."""
+    if level is Level.C7:
+        return np.asarray(at[:, 2] > CERVICAL_Z_MM)
+    if level >= Level.T11 and level.region == "thoracic":
+        return np.asarray(at[:, 1] > FLOATING_Y_MM)
+    return np.ones(len(at), dtype=bool)
 
 
 def _box_of(mask: NDArray[np.bool_], grid: Grid, margin_mm: float) -> tuple[slice, ...] | None:
@@ -319,7 +338,7 @@ def _box_of(mask: NDArray[np.bool_], grid: Grid, margin_mm: float) -> tuple[slic
 
 
 def _shares(
-    piece: Piece, grid: Grid, contact: Mapping[Place, FloatArray], spine: Spine
+    piece: Piece, near: Neighbourhood, contact: Mapping[Place, FloatArray], spine: Spine
 ) -> Iterator[tuple[Place, Piece]]:
     """One piece of bone, or its parts where ribs of several vertebrae merge farther out."""
     from scipy.ndimage import binary_dilation
@@ -335,13 +354,14 @@ def _shares(
     if len(own) < 2:
         yield next(iter(own), most), piece
         return
-    mask, here = piece.mask, grid.crop(piece.box)
+    assert near.hu is not None
+    mask, here = piece.mask, near.grid.crop(piece.box)
     voxels = np.argwhere(mask)
     tree = cKDTree(here.to_world(voxels))
     marks = np.zeros(mask.shape, dtype=np.int32)
     for number, points in enumerate(own.values(), start=1):
         marks[tuple(voxels[tree.query(points)[1]].T)] = number
-    parts = watershed(np.zeros(marks.shape, dtype=np.uint8), marks, mask=mask, connectivity=3)
+    parts = watershed(-np.minimum(near.hu[piece.box], BRIGHT_HU), marks, mask=mask, connectivity=3)
     for number, place in enumerate(own, start=1):
         mine = parts == number
         joint = np.argwhere(binary_dilation(mine, np.ones((3, 3, 3))) & mask & ~mine)
@@ -352,10 +372,8 @@ def _seed(spine: Spine, place: Place, points: FloatArray, most: int) -> FloatArr
     """Where a piece of bone is this vertebra's own: in front of its transverse process; or, from T11 on, where ribs
     have no second joint, wherever it lies at the vertebra. A head at the body may be the next rib's.
     """
-    if place[0] >= Level.T11:
-        return points if len(points) >= FLOATING_SHARE * most else None
-    if place[0] <= Level.C7:
-        return points if len(points) >= CERVICAL_SHARE * most else None
+    if place[0] >= Level.T11 or place[0] <= Level.C7:
+        return points if len(points) >= CLAIM_SHARE * most else None
     tip = _process_tip(spine, *place)
     if tip is None:
         return None
@@ -395,7 +413,7 @@ def _rib(
     if line.section_mm2 > THICKEST_MM2:
         why = f"the bone beside it is {line.section_mm2:.0f} mm2 thick: it merges with other bone"
         return Rib(level, side, "not_assessable", why=why, source=source)
-    if not _is_rib(line, frame, side, rules):
+    if not _is_rib(line, frame, (level, side), rules):
         if piece.joint_mm is not None:
             return Rib(level, side, "not_assessable", why="bone beside it merges with another's rib", source=source)
         return _absent(vertebra, side, near, frame, source)
@@ -413,11 +431,25 @@ def _classed(rib: Rib, piece: Piece, near: Neighbourhood, rules: Rules) -> Rib:
         kind, why = "not_assessable", f"the border of the image cuts the rib after {length:.0f} mm"
     if piece.joint_mm is not None and rib.points_mm is not None:
         free = float(np.linalg.norm(piece.joint_mm - rib.points_mm[0], axis=1).min())
-        truncated = True
-        if free < high:
-            why = f"the rib merges with another vertebra's after {free:.0f} mm"
-            return replace(rib, kind="not_assessable", length_mm=None, why=why)
+        if not _parted(rib, piece.joint_mm, near):
+            if rib.level is Level.C7:
+                # Long ones often join the first rib: there is a rib of C7, at least this long.
+                why = f"a rib of C7 that joins another vertebra's after {free:.0f} mm"
+                return replace(rib, length_mm=free, truncated=True, why=why)
+            truncated = True
+            if free < high:
+                why = f"the rib merges with another vertebra's after {free:.0f} mm"
+                return replace(rib, kind="not_assessable", length_mm=None, why=why)
+        elif not why:
+            why = f"it touches another vertebra's rib {free:.0f} mm from its head, parted where the bone is darkest"
     return replace(rib, kind=kind, why=why, truncated=truncated, borderline=borderline)
+
+
+def _parted(rib: Rib, joint_mm: FloatArray, near: Neighbourhood) -> bool:
+    """Whether the border with another rib is small and not where this one ends, so that its length is its own."""
+    assert rib.points_mm is not None
+    small = len(joint_mm) * near.grid.voxel_volume_mm3 ** (2 / 3) <= TOUCH_MM2
+    return small and float(np.linalg.norm(joint_mm - rib.points_mm[-1], axis=1).min()) > TIP_MM
 
 
 def _start(frame: Frame, side: str) -> FloatArray:
@@ -425,10 +457,15 @@ def _start(frame: Frame, side: str) -> FloatArray:
     return frame.to_world(np.array([8.0 if side == "right" else -8.0, -4.0, 3.0]))
 
 
-def _is_rib(line: Trace, frame: Frame, side: str, rules: Rules) -> bool:
-    """Long enough, and leading away from the vertebra to its own side."""
-    outwards = frame.to_local(line.points_mm)[:, 0] * (1 if side == "right" else -1)
-    return line.length_mm >= rules.shortest_rib_mm and float(outwards[-1]) > float(outwards[0]) + 3.0
+def _is_rib(line: Trace, frame: Frame, place: Place, rules: Rules) -> bool:
+    """Long enough, and leading away from the vertebra: to its own side, or, as a short floating rib, backwards."""
+    level, side = place
+    floating = level >= Level.T11 and level.region == "thoracic"
+    way = frame.to_local(line.points_mm[[0, -1]])
+    outwards, backwards = np.diff(way[:, :2] * (1 if side == "right" else -1, -1), axis=0)[0]
+    back = floating and backwards > AWAY_MM and outwards > -INWARDS_MM
+    leads_away = outwards > AWAY_MM or back
+    return line.length_mm >= rules.shortest_rib_mm and bool(leads_away)
 
 
 def _meets_border(piece: Piece, near: Neighbourhood) -> bool:
