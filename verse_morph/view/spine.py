@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ from verse_morph.view.surfaces import (
     draw_layer,
     matrix_of,
     name_place,
+    together,
     tube,
 )
 
@@ -185,7 +185,7 @@ class SpineViewer:
         unknown = wanted - set(self._levels())
         if unknown:
             raise InputError(f"no {', '.join(sorted(unknown))} here; there are {' '.join(self._levels())}")
-        with self._together():
+        with together(self.drawn.plot):
             for level, button in self.controls["levels"].items():
                 button.value = level in wanted
 
@@ -375,13 +375,13 @@ class SpineViewer:
             found = {place: SCAN_COLOURS[place[0]] for place in self._keys}
         else:
             shown, found = shared_colouring(key, self._keys, self.tables)
-        with self._together():
+        with together(self.drawn.plot):
             for place, surface in self.drawn.surfaces.items():
                 _set(surface, "color", int(found[place][1:], 16))
         self.controls["key"].value = key_html(shown)
 
     def _set_opacity(self, share: float) -> None:
-        with self._together():
+        with together(self.drawn.plot):
             for surface in self.drawn.surfaces.values():
                 surface.opacity = share
 
@@ -389,26 +389,12 @@ class SpineViewer:
         buttons = self.controls["levels"]
         self._hidden = {level for level, button in buttons.items() if not button.value}
         layers = self.controls["layers"]
-        with self._together():
+        with together(self.drawn.plot):
             for (_, level), surface in self.drawn.surfaces.items():
                 _set(surface, "visible", level not in self._hidden)
             for name, things in self.drawn.layers.items():
                 for (_, level), thing in things.items():
                     _set(thing, "visible", layers[name].value and level not in self._hidden)
-
-    @contextmanager
-    def _together(self) -> Iterator[None]:
-        """Many changes, one picture: software rendering takes its time."""
-        plot = self.drawn.plot
-        if not plot.render_on_change:
-            yield
-            return
-        plot.render_on_change = False
-        try:
-            yield
-        finally:
-            plot.render_on_change = True
-            plot.render()
 
     def _toggle_layer(self, name: str, shown: bool) -> None:
         if not shown and name not in self.drawn.layers:
@@ -430,7 +416,7 @@ class SpineViewer:
         """Put every object where the sliders and the camera want it."""
         explode = self.controls["explode"].value
         beside = self._beside()
-        with self._together():
+        with together(self.drawn.plot):
             for key, thing in self.drawn.objects():
                 matrix = matrix_of(self.scenes, key, explode, beside).astype(np.float32)
                 if thing.type == "Text":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,6 +99,20 @@ def draw(scenes: Sequence[Scene], height: int = 560) -> Drawn:
     for thing in made.surfaces.values():
         plot += thing
     return made
+
+
+@contextmanager
+def together(plot: Any) -> Iterator[None]:
+    """Many changes, one picture: software rendering takes its time."""
+    if not plot.render_on_change:
+        yield
+        return
+    plot.render_on_change = False
+    try:
+        yield
+    finally:
+        plot.render_on_change = True
+        plot.render()
 
 
 def draw_layer(made: Drawn, layer: str) -> dict[Key, Any]:
