@@ -431,7 +431,9 @@ def _classed(rib: Rib, piece: Piece, near: Neighbourhood, rules: Rules) -> Rib:
         kind, why = "not_assessable", f"the border of the image cuts the rib after {length:.0f} mm"
     if piece.joint_mm is not None and rib.points_mm is not None:
         free = float(np.linalg.norm(piece.joint_mm - rib.points_mm[0], axis=1).min())
-        if not _parted(rib, piece.joint_mm, near):
+        # A short rib that was parted from another may be the first part of a long one.
+        doubtful = kind == "stump" and rib.level is not Level.C7
+        if doubtful or not _parted(rib, piece.joint_mm, near):
             if rib.level is Level.C7:
                 # Long ones often join the first rib: there is a rib of C7, at least this long.
                 why = f"a rib of C7 that joins another vertebra's after {free:.0f} mm"
