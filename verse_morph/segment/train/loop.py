@@ -88,11 +88,7 @@ class TrainSettings:
     def fixed(self) -> dict[str, Any]:
         """What must not change when a run is resumed."""
         kept = {key: value for key, value in asdict(self).items() if key in ("stage", "batch", "rate", "seed")}
-        if self.adversarial:
-            kept["adversarial"] = True
-        if self.begin_with is not None:
-            kept["begin_with"] = read_card(self.stage, self.begin_with).sha256
-        return kept
+        return kept | ({"adversarial": True} if self.adversarial else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +107,12 @@ class _Run:
     stage: Stage
     data: Data
     folder: Path
+    begun_with: Card | None = None
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        begun_with = {} if self.begun_with is None else {"begin_with": self.begun_with.sha256}
+        return self.settings.fixed() | begun_with
 
     @property
     def batch(self) -> int:
@@ -155,12 +157,14 @@ def train(
     InputError
         The folder holds another run, there is nothing to resume, or the loss is no longer a number.
     """
-    run = _Run(settings, stage or stage_named(settings.stage), data, folder)
+    # Read once: the weights that ship may change while a run goes on.
+    before = None if settings.begin_with is None else read_card(settings.stage, settings.begin_with)
+    run = _Run(settings, stage or stage_named(settings.stage), data, folder, before)
     check_folder(folder, resume)
     folder.mkdir(parents=True, exist_ok=True)
     state = _begin(run, compute)
     if resume:
-        load_state(state, settings.fixed(), folder)
+        load_state(state, run.fixed, folder)
         forget_after(state.step, folder / LOG)
     if state.step >= settings.steps:
         raise InputError(f"--resume: {folder} has done its {state.step} steps; give more --steps to go on")
@@ -214,7 +218,7 @@ def _reported(run: _Run, state: RunState, report: Report) -> None:
     try:
         report(f"training {run.stage.name}", state.step, run.settings.steps)
     except BaseException:
-        save_state(state, run.settings.fixed(), run.folder)
+        save_state(state, run.fixed, run.folder)
         raise
 
 
@@ -304,7 +308,7 @@ def _validated(run: _Run, state: RunState, losses: Sequence[Tensor], held_out: S
     row |= {f"held_out_{key}": f"{value:.4f}" for key, value in metrics.items()}
     append_row(row, run.folder / LOG)
     draw_curve(run.folder / LOG, run.folder / CURVE)
-    save_state(state, run.settings.fixed(), run.folder)
+    save_state(state, run.fixed, run.folder)
     training: dict[str, object] = {
         "steps": state.step,
         "samples": samples,
@@ -314,8 +318,8 @@ def _validated(run: _Run, state: RunState, losses: Sequence[Tensor], held_out: S
     }
     if run.settings.adversarial:
         training["adversarial"] = True
-    if run.settings.begin_with is not None:
-        before = read_card(run.stage.name, run.settings.begin_with)
+    if run.begun_with is not None:
+        before = run.begun_with
         training["begun_with"] = {"sha256": before.sha256, "data": before.data, **before.training}
     said = {f"held_out_{key}": round(value, 4) for key, value in metrics.items()}
     card = Card(run.stage.name, describe(run.stage.shape), "", run.data.words, run.data.licence, training, said)
