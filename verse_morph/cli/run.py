@@ -264,11 +264,10 @@ def show_results(results: Results, folder: Path) -> Console:
 
 
 def _with_sd(row: Mapping[Any, Any], column: str) -> str:
-    from verse_morph.measure.uncertainty import SUFFIX, plus_minus
+    from verse_morph.measure.uncertainty import spoken
 
-    sd = row.get(f"{column}{SUFFIX}", float("nan"))
     said = number(row.get(column))
-    return said if said == "-" else plus_minus(float(row[column]), float(sd))
+    return said if said == "-" else spoken(row, column)
 
 
 def _words(flags: object) -> str:

@@ -249,6 +249,16 @@ def plus_minus(value: float, sd: float, digits: int = 1) -> str:
     return f"{said} ± {sd:.{digits}f}" if sd >= least / 2 else f"{said} ± <{least:.{digits}f}"
 
 
+def spread_of(row: Mapping[Any, Any] | pd.Series, column: str) -> float:
+    """Standard deviation beside a number of a row, see :func:`with_spread`; NaN where there is none."""
+    return float(row.get(f"{column}{SUFFIX}", np.nan))
+
+
+def spoken(row: Mapping[Any, Any] | pd.Series, column: str, digits: int = 1) -> str:
+    """A number of a row, with its ± where the row has one."""
+    return plus_minus(float(row[column]), spread_of(row, column), digits)
+
+
 def _row_names(table: pd.DataFrame) -> list[str]:
     """What a row is called in every draw: a curve by its name and rank (the ends of a coronal curve may change), all
     else by its levels.

@@ -13,7 +13,7 @@ from verse_morph.measure.discs import disc_lines, discs_of
 from verse_morph.measure.fracture import NOT_A_DIAGNOSIS
 from verse_morph.measure.heights import height_lines
 from verse_morph.measure.roi import trabecular_roi
-from verse_morph.measure.uncertainty import SUFFIX, WHAT_IT_IS, plus_minus
+from verse_morph.measure.uncertainty import SUFFIX, WHAT_IT_IS, spoken, spread_of
 from verse_morph.plot.overlay import FOOTER, draw_image, draw_rim, dress, outline
 from verse_morph.plot.sheets import Sheet, cut, middles_mm, sheet
 from verse_morph.spine import Endplate, Spine, Vertebra
@@ -99,15 +99,6 @@ def report_sheet(
     return made
 
 
-def _said(row: pd.Series, column: str, digits: int = 1) -> str:
-    """A number of a table, with its ± where the table has one."""
-    return plus_minus(float(row[column]), _sd(row, column), digits)
-
-
-def _sd(row: pd.Series, column: str) -> float:
-    return float(row.get(column + SUFFIX, np.nan))
-
-
 def _trimmed(on: Sheet, spine: Spine) -> Sheet:
     """The sheet without what lies far from the bodies."""
     low, high = SHOWN_MM[on.across]
@@ -177,12 +168,12 @@ def _line(axes: Axes, line: NDArray, colour: str, row: pd.Series | None) -> None
     """A height as a line, with the number of its row where there is one."""
     axes.plot(line[:, 1], line[:, 2], color=colour, linewidth=1.2)
     if row is not None and np.isfinite(row["height_middle_mm"]):
-        _label(axes, line.mean(axis=0)[1:], _said(row, "height_middle_mm"), colour)
+        _label(axes, line.mean(axis=0)[1:], spoken(row, "height_middle_mm"), colour)
 
 
 def _angle(row: pd.Series) -> str:
     sign = "+" if row["angle_deg"] >= 0 else ""
-    return f"{sign}{_said(row, 'angle_deg')}°"
+    return f"{sign}{spoken(row, 'angle_deg')}°"
 
 
 def _words(name: str, upper: str, lower: str) -> str:
@@ -240,7 +231,7 @@ def _regions(axes: Axes, on: Sheet, spine: Spine, labels: LabelMap, scan: Scan, 
         outline(axes, on, cut(region, vertebra.grid, on, outside=0.0), REGION)
         row = rows[str(vertebra.level)]
         if np.isfinite(row["trabecular_hu_mean"]) and vertebra.centre_mm is not None:
-            _label(axes, vertebra.centre_mm[1:], _said(row, "trabecular_hu_mean", 0), REGION, 8.0)
+            _label(axes, vertebra.centre_mm[1:], spoken(row, "trabecular_hu_mean", 0), REGION, 8.0)
     _names(axes, on, spine)
     axes.set_xlabel("HU as scanned, not bone mineral density", fontsize=8.5)
 
@@ -259,8 +250,8 @@ def _bars(axes: Axes, vertebrae: pd.DataFrame) -> None:
             column = f"height_{place}_mm"
             if np.isfinite(row[column]):
                 axes.barh(y, row[column], height=0.22, color=colour, edgecolor="black", linewidth=0.4)
-            if np.isfinite(row[column]) and np.isfinite(_sd(row, column)):
-                axes.errorbar(row[column], y, xerr=_sd(row, column), color="black", linewidth=0.8, capsize=1.5)
+            if np.isfinite(row[column]) and np.isfinite(spread_of(row, column)):
+                axes.errorbar(row[column], y, xerr=spread_of(row, column), color="black", linewidth=0.8, capsize=1.5)
             expected = row[f"height_expected_{place}_mm"]
             if np.isfinite(expected):
                 axes.plot([expected, expected], [y - 0.13, y + 0.13], color="black", linewidth=1.8)
