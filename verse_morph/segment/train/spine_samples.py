@@ -24,6 +24,7 @@ from verse_morph.phantom.warp import DeformationRange
 from verse_morph.segment.intensity import AIR_HU, to_input
 from verse_morph.segment.train.kept import Kept
 from verse_morph.segment.train.sources import Source
+from verse_morph.segment.train.view_changes import draw_stretches, hide
 from verse_morph.segment.views import CHANNELS, SIGMA_MM, SPACING_MM, WIDTH, course, project
 from verse_morph.space import FloatArray, Grid
 from verse_morph.volume import LabelMap
@@ -274,14 +275,16 @@ class IdentifySamples:
         if scan.hu.shape[2] > height or rng.random() < 0.3:
             scan = _shorter(scan, height, rng)
         views = project(scan.hu, _course_seen(scan.classes, rng), height)
-        sagittal = _heatmaps(scan.points[:, [1, 2]] - views.first[[1, 2]], scan.ranks, height)
-        coronal = _heatmaps(scan.points[:, [0, 2]] - views.first[[0, 2]], scan.ranks, height)
-        return {
-            "sagittal": _jittered(views.sagittal, rng),
-            "coronal": _jittered(views.coronal, rng),
-            "sagittal_target": sagittal,
-            "coronal_target": coronal,
-        }
+        shown = {"sagittal": views.sagittal, "coronal": views.coronal}
+        points = {"sagittal": scan.points[:, [1, 2]] - views.first[[1, 2]]}
+        points["coronal"] = scan.points[:, [0, 2]] - views.first[[0, 2]]
+        stretches = draw_stretches(height, rng)
+        if stretches is not None:
+            for name, stretch in zip(shown, stretches, strict=True):
+                shown[name] = stretch.view(shown[name])
+                points[name] = stretch.points(points[name], (WIDTH - 1) / 2)
+        sample = {name: hide(_jittered(view, rng), rng) for name, view in shown.items()}
+        return sample | {f"{name}_target": _heatmaps(p, scan.ranks, height) for name, p in points.items()}
 
 
 def _mirrored(scan: _Seen) -> _Seen:

@@ -22,7 +22,7 @@ from verse_morph.segment.views import CHANNELS
 
 HIT_SAMPLES = 5  # a peak within 10 mm of the truth is right
 CHANNEL_WEIGHTS = (1.0, 4.0, 6.0)  # vertebrae, ribs, sacrum: thin and rare structures count more
-POOL = 1000  # painted scans that a run of the first two stages draws on
+POOL = 2000  # painted scans that a run of the first two stages draws on
 
 Samples = Callable[[int], dict[str, NDArray[np.float32]]]
 Batch = dict[str, Tensor]
