@@ -51,6 +51,25 @@ def test_no_point_moves_to_where_another_one_is(scan):
     assert [each.moved_mm for each in found] == [0, 0]
 
 
+@pytest.mark.parametrize("end", ["upper", "lower"])
+def test_a_point_between_two_does_not_jump_over_one(end):
+    places = [np.array([4.0, -6.0, z]) for z in (56.0, 28.0, 0.0, -28.0, -56.0)]
+    scan = ball_scan(scan_grid(size_mm=(70, 70, 160)), places)
+    between = 0.4 * np.array(places[1]) + 0.6 * np.array(places[0])
+    named = dict(zip([Level.L1, Level.L2, Level.L3, Level.L4], [between, *places[2:]], strict=True))
+    level, sign = Level.L1, np.ones(3)
+    if end == "lower":
+        sign, level = np.array([1.0, 1.0, -1.0]), Level.L4
+        named = dict(zip(named, reversed([point * sign for point in named.values()]), strict=True))
+    found = {each.level: each for each in outline(scan, named, NearAndBright(reach_mm=24.0), CPU)}
+    assert np.linalg.norm(core(found[level]).centre_mm - places[1] * sign) < 2
+    assert found[level].moved_mm > 6
+    # Where no third vertebra tells the usual step, a body may lie anywhere.
+    two = {each: named[each] for each in ((Level.L1, Level.L2) if end == "upper" else (Level.L3, Level.L4))}
+    found = {each.level: each for each in outline(scan, two, NearAndBright(reach_mm=24.0), CPU)}
+    assert np.linalg.norm(core(found[level]).centre_mm - places[0] * sign) < 2
+
+
 def test_nothing_there_is_nothing_outlined(scan):
     (found,) = outline(scan, {Level.T5: np.array([-25.0, 25.0, 60.0])}, NearAndBright(), CPU)
     assert found.volume_mm3 == 0

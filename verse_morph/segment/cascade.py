@@ -366,7 +366,9 @@ def _missed(
 
     if named.location is None:
         return ()
-    proposed = missed_points(named.points_mm, named.location.spine, named.location.grid)
+    # Where the outlines are, not where the points were: one of them may have been moved.
+    places = {each.level: each.point_mm for each in outlined}
+    proposed = missed_points(places, named.location.spine, named.location.grid)
     if not proposed:
         return ()
     found = outline(source, proposed, model, compute)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from verse_morph.anatomy import Level
+from verse_morph.anatomy import Level, missing_between
 from verse_morph.segment.compute import Compute, running
 from verse_morph.segment.intensity import to_input
 from verse_morph.segment.patches import SPACING_MM, heatmap, patch_grid
@@ -26,7 +27,10 @@ Report = Callable[[str, int, int], None]
 HALF = 128
 # A body this far from its point was outlined off the patch's middle: outline it again from its own middle.
 FAR_MM = 6.0
+# A body this many usual steps from its neighbour is the next but one: a point between two vertebrae drew the wrong one.
+JUMPED = 1.35
 SMALLEST_VOXELS = 500
+FEWEST_STEPS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,10 +156,30 @@ def _second_pass(
     body = None if first.level is Level.C1 else core(first)
     if body is None:
         return first
-    centre = body.centre_mm
+    centre = _no_jump(first.level, body.centre_mm, points_mm)
     moved = float(np.linalg.norm(centre - first.point_mm))
     others = [np.linalg.norm(centre - point) for level, point in points_mm.items() if level is not first.level]
     if moved <= FAR_MM or min(others, default=np.inf) < moved:
         return first
     second = _outlined(source, first.level, centre, model, compute)
     return replace(second, moved_mm=moved) if second.volume_mm3 >= 0.5 * first.volume_mm3 else first
+
+
+def _no_jump(level: Level, centre_mm: FloatArray, points_mm: Mapping[Level, FloatArray]) -> FloatArray:
+    """The body's middle, or, where it lies beyond the next place in the row, that place."""
+    order = sorted(points_mm)
+    here = order.index(level)
+    others = [each for each in order if each is not level]
+    steps = [
+        float(np.linalg.norm(points_mm[b] - points_mm[a])) for a, b in pairwise(others) if not missing_between(a, b)
+    ]
+    # Within the row both neighbours hold a vertebra in its place; too short a row has no usual step.
+    if here not in (0, len(order) - 1) or len(steps) < FEWEST_STEPS:
+        return centre_mm
+    neighbour = order[1] if here == 0 else order[-2]
+    usual = float(np.median(steps))
+    apart = centre_mm - points_mm[neighbour]
+    length = float(np.linalg.norm(apart))
+    if missing_between(*sorted((level, neighbour))) or length <= JUMPED * usual:
+        return centre_mm
+    return np.asarray(points_mm[neighbour] + apart * usual / length)
