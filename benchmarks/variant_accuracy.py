@@ -425,6 +425,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=[*PARTS, "summary"])
     parser.add_argument("-n", type=int, default=20, help="number of phantoms")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first phantom")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after this long")
     parser.add_argument("-o", "--output", type=Path, default=Path("results/variants"))
     job = parser.parse_args()
@@ -435,7 +436,7 @@ def main() -> None:
     file = job.output / f"{job.part}.csv"
     done = set(pd.read_csv(file)["seed"]) if file.is_file() else set()
     start = time.monotonic()
-    for seed in range(job.n):
+    for seed in range(job.first, job.first + job.n):
         if seed in done or time.monotonic() - start > 60 * job.minutes:
             continue
         rows = pd.DataFrame(PARTS[job.part](seed))

@@ -117,6 +117,28 @@ def restore(array: NDArray, grid: Grid) -> NDArray:
     return nio.apply_orientation(array, back)
 
 
+def paint(array: NDArray, grid: Grid, region: NDArray[np.bool_], part: Grid, value: int) -> None:
+    """Write a value into an array wherever a region of a smaller grid is true.
+
+    Parameters
+    ----------
+    array : array (i, j, k)
+        Changed in place.
+    grid : Grid
+        Of the array.
+    region : array (i, j, k) of bool
+    part : Grid
+        Of the region: axes as those of ``grid``, voxels whole numbers of its voxels, beginning inside it. What
+        reaches beyond the array's end is left out.
+    value : int
+    """
+    first = np.rint(grid.to_index(part.to_world(np.full(3, -0.5))) + 0.5).astype(int)
+    for axis, times in enumerate(np.rint(part.spacing_mm / grid.spacing_mm).astype(int)):
+        region = np.repeat(region, times, axis=axis)
+    here = array[tuple(slice(a, a + n) for a, n in zip(first, region.shape, strict=True))]
+    here[region[tuple(slice(0, n) for n in here.shape)]] = value
+
+
 def lps_to_ras(points_mm: ArrayLike) -> FloatArray:
     """RAS points of LPS points (..., 3); the same map leads back."""
     return np.asarray(points_mm, dtype=np.float64) * np.array([-1.0, -1.0, 1.0])

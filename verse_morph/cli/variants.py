@@ -22,19 +22,6 @@ if TYPE_CHECKING:
 
 # What is compared where --measure is not given, as far as the table has it.
 USUAL_MEASURES = ("height_middle_mm", "height_posterior_mm", "trabecular_hu_mean", "bmd_mg_cm3")
-SHARE_COLUMNS: Mapping[str, str] = {
-    "label": "variant",
-    "group": "group",
-    "positive": "positive",
-    "n": "n",
-    "share_pct": "%",
-    "wilson_low_pct": "95 % from",
-    "wilson_high_pct": "to",
-    "exact_low_pct": "exact from",
-    "exact_high_pct": "to ",
-    "n_missing": "not recorded",
-    "n_not_in_view": "not in view",
-}
 
 
 @dataclass(frozen=True)
@@ -182,13 +169,20 @@ def _page(
     tables: Mapping[str, pd.DataFrame], participants: Participants, figures: Mapping[str, Figure], methods: str
 ) -> str:
     from verse_morph.plot.variants import svg_text
-    from verse_morph.plot.variants_page import figure_html, page, paragraphs_html, sentences_html, table_html
+    from verse_morph.plot.variants_page import (
+        figure_html,
+        page,
+        paragraphs_html,
+        sentences_html,
+        shares_html,
+        table_html,
+    )
     from verse_morph.stats.prevalence import enrichment_warning
 
     shares = tables["prevalence"]
-    whole = shares[shares["by"] == "all"][list(SHARE_COLUMNS)].drop(columns="group")
+    whole = shares_html(shares[shares["by"] == "all"].drop(columns="group"))
     sections = [("Participants", sentences_html(_overview(participants)))]
-    sections.append(("Shares in all", table_html(whole, SHARE_COLUMNS)))
+    sections.append(("Shares in all", whole))
     for name, figure in figures.items():
         sections.append((name.replace("_", " ").capitalize(), figure_html(svg_text(figure), name)))
     sections.append(("Castellvi grade by vendor, counts", table_html(tables["vendor_by_castellvi"])))

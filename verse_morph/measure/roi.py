@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from verse_morph.errors import NotMeasurable
 from verse_morph.measure.body import per_vertebra, require_frame
-from verse_morph.space import Grid, canonical, restore
+from verse_morph.space import Grid, canonical, paint, restore
 from verse_morph.spine import Spine, Vertebra
 from verse_morph.volume import LabelMap
 
@@ -195,15 +195,5 @@ def roi_mask(spine: Spine, labels: LabelMap) -> LabelMap:
             roi = trabecular_roi(vertebra)
         except NotMeasurable:
             continue
-        _paint(array, grid, vertebra, roi.mask)
+        paint(array, grid, roi.mask, vertebra.grid, vertebra.label)
     return LabelMap(restore(array, labels.grid), labels.grid, labels.scheme, labels.name, labels.notes)
-
-
-def _paint(array: NDArray, grid: Grid, vertebra: Vertebra, region: NDArray[np.bool_]) -> None:
-    """Write a vertebra's value into its region; the crop's voxels are whole numbers of the grid's."""
-    first = np.rint(grid.to_index(vertebra.grid.to_world(np.full(3, -0.5))) + 0.5).astype(int)
-    for axis, times in enumerate(np.rint(vertebra.grid.spacing_mm / grid.spacing_mm).astype(int)):
-        region = np.repeat(region, times, axis=axis)
-    box = tuple(slice(a, a + n) for a, n in zip(first, region.shape, strict=True))
-    here = array[box]
-    here[region[tuple(slice(0, n) for n in here.shape)]] = vertebra.label

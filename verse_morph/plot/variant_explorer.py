@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from verse_morph.io.tables import write_table
 from verse_morph.plot.variants import measurement_figure, save_figure, shares_figure, svg_text
-from verse_morph.plot.variants_page import figure_html, sentences_html, table_html
+from verse_morph.plot.variants_page import figure_html, sentences_html, shares_html
 from verse_morph.stats.measurements import compare, gather
 from verse_morph.stats.prevalence import enrichment_warning, prevalence
 from verse_morph.stats.rows import as_table
@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-COLUMNS = {
-    "label": "variant",
-    "group": "group",
-    "positive": "positive",
-    "n": "n",
-    "share_pct": "%",
-    "wilson_low_pct": "95 % from",
-    "wilson_high_pct": "to",
-    "n_missing": "not recorded",
-    "n_not_in_view": "not in view",
-}
 SHARES = "shares of variants"
 
 
@@ -130,7 +119,7 @@ class VariantExplorer:
 
     def _shares(self) -> Figure:
         self.rows = prevalence(self.kept, self.by, self.variants)
-        self._table.value = table_html(self.rows[list(COLUMNS)], COLUMNS)
+        self._table.value = shares_html(self.rows)
         return shares_figure(self.rows)
 
     def _measured(self) -> Figure:

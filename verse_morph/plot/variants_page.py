@@ -11,6 +11,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_ROWS = 60
+# What a table of shares shows of the columns of `stats.prevalence`, and under which words.
+SHARE_COLUMNS: Mapping[str, str] = {
+    "label": "variant",
+    "group": "group",
+    "positive": "positive",
+    "n": "n",
+    "share_pct": "%",
+    "wilson_low_pct": "95 % from",
+    "wilson_high_pct": "to",
+    "exact_low_pct": "exact from",
+    "exact_high_pct": "to ",
+    "n_missing": "not recorded",
+    "n_not_in_view": "not in view",
+}
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2em auto; padding: 0 1em; color: #1c1c1c; }
 h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; border-bottom: 1px solid #ccc; }
@@ -50,6 +64,12 @@ def table_html(frame: pd.DataFrame, names: Mapping[str, str] | None = None) -> s
     text = str(shown.to_html(index=False, border=0, na_rep="-", float_format=lambda value: f"{value:.1f}"))
     more = len(frame) - len(shown)
     return text + (f'<p class="note">{more} more rows in the CSV.</p>' if more > 0 else "")
+
+
+def shares_html(shares: pd.DataFrame) -> str:
+    """Shares of variants as a table of the page, of the columns that there are."""
+    kept = [name for name in SHARE_COLUMNS if name in shares.columns]
+    return table_html(shares[kept], SHARE_COLUMNS)
 
 
 def sentences_html(sentences: Iterable[str]) -> str:

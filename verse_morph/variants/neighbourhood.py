@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from verse_morph.anatomy import Level
 from verse_morph.errors import InputError
-from verse_morph.space import FloatArray, Grid, canonical
+from verse_morph.space import FloatArray, Grid, canonical, paint
 from verse_morph.spine import Spine
 from verse_morph.volume import LabelMap, Scan
 
@@ -192,17 +192,7 @@ def _painted(spine: Spine) -> tuple[NDArray[np.uint8], Grid]:
     _, grid = canonical(empty, spine.grid)
     out = np.zeros(grid.shape, dtype=np.uint8)
     for vertebra in spine:
-        ends = grid.to_index(vertebra.grid.to_world(np.array([[-0.5] * 3, np.array(vertebra.grid.shape) - 0.5])))
-        low = np.clip(np.round(ends[0] + 0.5), 0, grid.shape).astype(int)
-        high = np.clip(np.round(ends[1] + 0.5), 0, grid.shape).astype(int)
-        first = vertebra.grid.to_index(grid.to_world(low))
-        ratio = grid.spacing_mm / vertebra.grid.spacing_mm
-        axes = [
-            np.clip(np.round(f + r * np.arange(b - a)), 0, n - 1).astype(int)
-            for f, r, a, b, n in zip(first, ratio, low, high, vertebra.grid.shape, strict=True)
-        ]
-        part = out[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-        part[vertebra.mask[np.ix_(*axes)]] = vertebra.level.rank + 1
+        paint(out, grid, vertebra.mask, vertebra.grid, vertebra.level.rank + 1)
     return out, grid
 
 
