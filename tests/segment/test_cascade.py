@@ -32,6 +32,8 @@ def scan():
 def networks(monkeypatch):
     """Stand-ins for the weights; a function that sets what is located and how it is named."""
     monkeypatch.setattr("verse_morph.segment.weights.load_network", load_stand_in)
+    # Balls that fit the scan are smaller than any lumbar vertebra.
+    monkeypatch.setattr("verse_morph.segment.merge.ADULT_CM3", {"lumbar": (1.0, 10.0), "thoracic": (1.0, 10.0)})
 
     def set_up(decoding, found=True, spine=1.0):
         where = SimpleNamespace(

@@ -116,6 +116,17 @@ def test_a_crumb_is_left_out_and_said():
     assert merge([good, nothing], grid).flags[Level.L3] == {MaskFlag.TOO_SMALL}
 
 
+def test_what_has_no_adults_size_is_left_out_unless_a_person_pointed_at_it():
+    grid = scan_grid("RAS", (1.0,) * 3, (120, 120, 160))
+    sizes = {Level.T6: (at(0, 0, 40.0), 27.0), Level.T9: (at(0, 0, -30.0), 16.5), Level.L2: (at(0, 0, -63.0), 15.0)}
+    balls = [soft_ball(level, *size) for level, size in sizes.items()]
+    found = merge(balls, grid, found=True)
+    assert found.labels.levels() == (Level.T9,)
+    assert found.flags[Level.T6] == {MaskFlag.TOO_LARGE}
+    assert found.flags[Level.L2] == {MaskFlag.TOO_SMALL}
+    assert merge(balls, grid).labels.levels() == (Level.T6, Level.T9, Level.L2)
+
+
 def test_what_touches_the_border_is_flagged():
     grid = scan_grid("RAS", (1.0,) * 3, (60, 80, 60))
     through_the_body = soft_ball(Level.L2, np.array([0.0, 0.0, 22.0]), 15.0)

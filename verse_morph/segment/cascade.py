@@ -17,7 +17,7 @@ import numpy as np
 
 from verse_morph.anatomy import Level
 from verse_morph.errors import InputError, VerseMorphError
-from verse_morph.segment.flags import MaskFlag, ScanFlag
+from verse_morph.segment.flags import LEFT_OUT, MaskFlag, ScanFlag
 from verse_morph.space import FloatArray, Grid, frozen
 from verse_morph.volume import LabelMap, Scan
 
@@ -304,9 +304,9 @@ def _with_networks(scan: Scan, options: SegmentOptions, clock: _Clock) -> Segmen
             added = frozenset(each.level for each in more)
             outlined = (*outlined, *more)
     with clock.stage("merge", "merging"):
-        merged = merge(outlined, scan.grid, scan.name)
+        merged = merge(outlined, scan.grid, scan.name, found=named.decoding is not None)
     if not merged.volumes_cm3:
-        raise InputError(f"no vertebra could be outlined in {scan.name}: {_at(named.points_mm, scan.grid)}")
+        raise InputError(f"no vertebra could be outlined in {scan.name}: {_at(merged, scan.grid)}")
     return _segmentation(named, outlined, merged, added, clock, f"{compute.describe()}, PyTorch {torch.__version__}")
 
 
@@ -452,9 +452,10 @@ def _notes(named: _Named, merged: Merged, flags: tuple[ScanFlag, ...]) -> Iterat
         yield doubt_sentence(named.decoding)
     if ScanFlag.ORIENTATION in flags:
         yield "the vertebrae do not lie as in a patient on the back: check the orientation of the scan"
-    small = [str(level) for level, words in merged.flags.items() if MaskFlag.TOO_SMALL in words]
-    if small:
-        yield f"left out, because next to nothing was outlined there: {' '.join(small)}"
+    for flag, why in LEFT_OUT.items():
+        levels = [str(level) for level, words in merged.flags.items() if flag in words]
+        if levels:
+            yield f"left out, {why}: {' '.join(levels)}"
 
 
 def doubt_sentence(decoding: Decoding) -> str:
@@ -476,8 +477,11 @@ def _span(points_mm: Mapping[Level, FloatArray]) -> str:
     return f"{levels[0]}-{levels[-1]}{' with T13' if Level.T13 in levels else ''}{' without T12' if lacking else ''}"
 
 
-def _at(points_mm: Mapping[Level, FloatArray], grid: Grid) -> str:
-    return f"nothing was found at the {len(points_mm)} points in {grid.describe()}; check them and the weights"
+def _at(merged: Merged, grid: Grid) -> str:
+    """What became of the points, where no vertebra did."""
+    counts = ((why, sum(flag in words for words in merged.flags.values())) for flag, why in LEFT_OUT.items())
+    reasons = ", ".join(f"{count} of {len(merged.flags)} times {why}" for why, count in counts if count)
+    return f"{reasons} in {grid.describe()}; check the scan, or give the vertebrae with --centroids"
 
 
 def _with_engine(scan: Scan, options: SegmentOptions, clock: _Clock) -> Segmentation:

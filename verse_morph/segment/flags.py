@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from verse_morph.spine import Flag
 
@@ -16,8 +18,18 @@ class MaskFlag(enum.StrEnum):
     POINT_MOVED = "point_moved"
     ADDED = "added_by_outline"
     TOO_SMALL = "left_out_too_small"
+    TOO_LARGE = "left_out_too_large"
     INTERPOLATED = "level_interpolated"
     FROM_PEDICLES = "body_from_pedicles"
+
+
+# Why what was outlined is not in the mask, in words.
+LEFT_OUT: Mapping[MaskFlag, str] = MappingProxyType(
+    {
+        MaskFlag.TOO_SMALL: "too small an outline for a vertebra",
+        MaskFlag.TOO_LARGE: "too large an outline for a vertebra",
+    }
+)
 
 
 class ScanFlag(enum.StrEnum):

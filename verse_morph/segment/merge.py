@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from verse_morph.anatomy import VERSE, Level
-from verse_morph.segment.flags import MaskFlag
+from verse_morph.segment.flags import LEFT_OUT, MaskFlag
 from verse_morph.segment.outline import HALF, Core, Outlined, core
 from verse_morph.segment.resample import Reduced, sample
 from verse_morph.space import FloatArray, Grid
@@ -25,6 +25,11 @@ STEP_MM = 1.25
 # What a whole vertebra has at least; a vertebra cut by the border may show less of itself.
 SMALLEST_CM3: Mapping[str, float] = MappingProxyType({"cervical": 1.0, "thoracic": 2.0, "lumbar": 4.0, "sacral": 4.0})
 SMALLEST_CUT_CM3 = 0.5
+# Where nobody pointed at a vertebra it must have an adult's size: from less than half of the smallest to at least one
+# and a half times the largest of 151 whole vertebrae of phantoms, whose sizes follow those of real scans.
+ADULT_CM3: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"cervical": (3.0, 40.0), "thoracic": (6.0, 75.0), "lumbar": (15.0, 140.0), "sacral": (4.0, 400.0)}
+)
 SMALLEST_OF_NEIGHBOURS = 0.25
 CONTACT_MM2 = 10.0
 
@@ -50,7 +55,7 @@ class Merged:
     flags: Mapping[Level, frozenset[MaskFlag]]
 
 
-def merge(outlined: Sequence[Outlined], grid: Grid, name: str = "scan") -> Merged:
+def merge(outlined: Sequence[Outlined], grid: Grid, name: str = "scan", found: bool = False) -> Merged:
     """One label map of all outlined vertebrae.
 
     Parameters
@@ -60,6 +65,9 @@ def merge(outlined: Sequence[Outlined], grid: Grid, name: str = "scan") -> Merge
         The scan's.
     name : str
         The scan's key.
+    found : bool
+        Whether a program pointed at the vertebrae. Then what has no adult's size is left out; where a person pointed,
+        nearly anything is kept.
 
     Notes
     -----
@@ -84,13 +92,14 @@ def merge(outlined: Sequence[Outlined], grid: Grid, name: str = "scan") -> Merge
             flags[level].add(cut)
         if each.moved_mm:
             flags[level].add(MaskFlag.POINT_MOVED)
-        if _too_small(level, volumes, cut is not None):
-            flags[level].add(MaskFlag.TOO_SMALL)
+        wrong = _no_vertebra(each, volumes, cut is not None, found)
+        if wrong is not None:
+            flags[level].add(wrong)
             if level in boxes:
                 part = labels[boxes[level]]
                 part[part == value] = 0
     said = {level: frozenset(words) for level, words in flags.items()}
-    kept = {level: volumes[level] for level in sorted(volumes) if MaskFlag.TOO_SMALL not in said[level]}
+    kept = {level: volumes[level] for level in sorted(volumes) if not LEFT_OUT.keys() & said[level]}
     return Merged(LabelMap(labels, grid, VERSE, name), MappingProxyType(kept), MappingProxyType(said))
 
 
@@ -184,6 +193,18 @@ def _volumes(labels: NDArray[np.uint8], boxes: Mapping[Level, Box], grid: Grid) 
     """Volume of each level, cm3."""
     voxel = grid.voxel_volume_mm3 / 1000
     return {level: float((labels[box] == VERSE.value_of(level)).sum()) * voxel for level, box in boxes.items()}
+
+
+def _no_vertebra(each: Outlined, volumes: Mapping[Level, float], cut: bool, found: bool) -> MaskFlag | None:
+    """Why what was outlined cannot be a vertebra; None where it can."""
+    if _too_small(each.level, volumes, cut):
+        return MaskFlag.TOO_SMALL
+    if not found:
+        return None
+    least, most = ADULT_CM3[each.level.region]
+    if volumes[each.level] > most:
+        return MaskFlag.TOO_LARGE
+    return MaskFlag.TOO_SMALL if volumes[each.level] < least and not cut else None
 
 
 def _too_small(level: Level, volumes: Mapping[Level, float], cut: bool) -> bool:
