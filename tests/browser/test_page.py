@@ -1,8 +1,12 @@
 """The page without a server, opened from a file in a real browser that can reach nothing else."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from verse_morph.cli.run import MeasureJob, run_measure
+from verse_morph.io import write_labels, write_scan
+from verse_morph.phantom.solids import solid_case
 from verse_morph.view.colours import MISSING, colouring
 from verse_morph.view.page import write_page
 from verse_morph.view.scene import scene_of
@@ -102,6 +106,54 @@ def test_ct_planes_of_the_page_show_the_scan_in_its_place(shown, spine):
     shown.wait_until(lambda: seen(shown, spine)["L3"].min() > 240)
     assert shown.errors == []
     assert shown.outside == []
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """What `measure --ct` leaves, and its scan."""
+    folder = tmp_path_factory.mktemp("measured")
+    labels, scan, _ = solid_case(spacing_mm=2.0)
+    write_labels(labels, folder / "solid_seg-vert_msk.nii.gz")
+    write_scan(scan, folder / "solid_ct.nii.gz")
+    run_measure(
+        MeasureJob(mask=folder / "solid_seg-vert_msk.nii.gz", ct=folder / "solid_ct.nii.gz", output=folder / "out")
+    )
+    return folder / "out" / "solid", scan
+
+
+def test_the_page_that_measure_writes_shows_the_ct_it_was_given(page, measured):
+    folder, scan = measured
+    table = pd.read_csv(folder / "vertebrae.csv").set_index("level")
+    centres = table[["body_x_mm", "body_y_mm", "body_z_mm"]].dropna()
+    page.tab.goto((folder / "viewer.html").as_uri())
+    page.wait_until(lambda: page.tab.evaluate("window.page?.ready === true"))
+    page.tab.uncheck("input.layer[value=names]")
+    page.tab.click("#none")
+    page.tab.click("button.camera[value=left]")
+    page.tab.check("input.ct[value=sagittal]")
+    level, centre = centres.index[0], centres.iloc[0].to_numpy()
+    page.tab.select_option("#vertebra", level)
+    page.tab.click("#ct-through")
+    side = page.tab.locator("input.ct-at[name=sagittal] + output").inner_text()
+    assert side == f"{'R' if centre[0] >= 0 else 'L'} {abs(centre[0]):.0f} mm" or abs(centre[0]) < 2
+    box = page.tab.locator("#canvasTarget canvas").first.bounding_box()
+    camera = page.tab.evaluate("SPINE.cameras.left")
+    # The middle of the body, and the muscle before the spine.
+    points = np.array([centre, centre + np.array([0, 40.0, 0])])
+    columns, rows = np.rint(project(camera, FIELD_OF_VIEW_DEG, (box["width"], box["height"]), points)).astype(int).T
+    index = np.rint(scan.grid.to_index(points)).astype(int)
+    around = [scan.hu[tuple(slice(k - 2, k + 3) for k in one)].mean() for one in index]
+    wanted = np.clip((np.array(around) + 450) / 1500, 0, 1) * 255
+    assert wanted[0] > wanted[1] + 15
+
+    def shows():
+        picture = page.picture("#canvasTarget canvas").astype(float)
+        found = [picture[r - 4 : r + 5, c - 4 : c + 5].mean() for r, c in zip(rows, columns, strict=True)]
+        return np.abs(found - wanted).max() < 12
+
+    page.wait_until(shows)
+    assert page.errors == []
+    assert page.outside == []
 
 
 def test_a_browser_without_webgl_reads_a_sentence_and_the_numbers(page_without_webgl, written):

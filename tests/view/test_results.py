@@ -2,18 +2,22 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 import urllib.request
 
+import pandas as pd
 import pytest
 
 from verse_morph.cli.view import address, command, free_port, notebook_of, write_notebook
 from verse_morph.errors import InputError
 from verse_morph.io import write_labels, write_scan
 from verse_morph.phantom.solids import solid_case
+from verse_morph.spine import Flag
 from verse_morph.view import SliceViewer, SpineViewer, open_results
+from verse_morph.view.page import page_html
 from verse_morph.view.results import results_of
 
 
@@ -35,6 +39,7 @@ def test_the_page_lies_beside_the_tables_and_asks_for_nothing_outside(case):
     assert 1e6 < page.stat().st_size < 15e6
     text = page.read_text(encoding="utf-8")
     assert "<title>solid</title>" in text
+    assert "<legend>CT planes</legend>" in text
     assert not any(f'{word}="http' in text for word in ("src", "href"))
 
 
@@ -45,6 +50,30 @@ def test_results_come_back_with_spine_and_scan(case):
     assert opened.scene.bones[0].planes
     assert isinstance(opened.view(), SpineViewer)
     assert isinstance(opened.slices(), SliceViewer)
+
+
+def test_what_segmentation_knew_is_known_again(case, tmp_path):
+    out = tmp_path / "solid"
+    shutil.copytree(case / "out" / "solid", out)
+    table = pd.read_csv(out / "vertebrae.csv")
+    table["flags"] = "numbering_in_doubt"
+    table.to_csv(out / "vertebrae.csv", index=False)
+    opened = open_results(out)
+    assert all(Flag.NUMBERING_IN_DOUBT in vertebra.flags for vertebra in opened.scene.spine)
+    assert "in doubt" in opened.view().widget.children[0].value
+    assert "in doubt" in page_html(opened.scene, opened.table)
+
+
+def test_a_run_without_a_ct_shows_its_mask_in_slices(case, tmp_path):
+    out = tmp_path / "solid"
+    shutil.copytree(case / "out" / "solid", out)
+    record = json.loads((out / "provenance.json").read_text())
+    record["parameters"]["ct"] = None
+    (out / "provenance.json").write_text(json.dumps(record))
+    opened = open_results(out)
+    assert opened.scan is None
+    assert "no CT was given" in opened.slices().widget.children[0].value
+    assert "CT planes" not in page_html(opened.scene, opened.table, opened.scan)
 
 
 def test_a_mask_that_changed_is_not_shown(case, tmp_path):
@@ -62,7 +91,7 @@ def test_a_mask_that_changed_is_not_shown(case, tmp_path):
     assert opened.scene.levels() == list(opened.table["level"])
     assert not opened.scene.bones[0].planes
     assert len(opened.view().drawn.surfaces) == len(opened.table)
-    with pytest.raises(InputError, match="no CT to show"):
+    with pytest.raises(InputError, match="neither CT nor mask to show"):
         opened.slices()
 
 

@@ -1,6 +1,7 @@
 """Slices show the voxel under the crosshair, on the reader's side of the body that their letters say."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ from PIL import Image
 from verse_morph.anatomy import VERSE
 from verse_morph.errors import InputError, NotMeasurable
 from verse_morph.space import Grid
+from verse_morph.spine import Flag
 from verse_morph.view.panel import grey, overlaid, png
 from verse_morph.view.slices import CUTS, SliceViewer
 from verse_morph.view.straighten import sample, straight
 from verse_morph.volume import LabelMap, Scan
 
-from .blocks import STEP_MM, block_spine
+from .blocks import STEP_MM, block_scan, block_spine
 
 SHAPE = (20, 24, 30)
 PLACE = (15, 18, 25)  # right, front, high
@@ -74,10 +76,14 @@ def test_right_and_front_are_on_the_readers_left_and_the_head_is_up(viewer):
 def test_the_position_is_in_ras_millimetres(viewer):
     assert viewer.position_mm == pytest.approx([20.0, 41.0, 175.0])
     assert "R 20.0, A 41.0, S 175.0 mm · 1000 HU" in viewer.controls["where"].value
+    viewer.go_to(np.array([-8.0, 41.0, 175.0]))
+    assert "L 8.0, A 41.0, S 175.0 mm" in viewer.controls["where"].value
+    assert viewer.panels["sagittal"].title == "sagittal, L 8.0 mm"
 
 
 def test_a_click_moves_all_crosshairs_there():
     viewer = SliceViewer(scan_of(), labels_of())
+    viewer.close_to_spine(False)
     viewer._heard(CUTS["sagittal"], {"at": [1 - 18.5 / 24, 1 - 25.5 / 30]})
     viewer._heard(CUTS["axial"], {"at": [1 - 15.5 / 20, 1 - 18.5 / 24]})
     assert viewer.position_mm == pytest.approx([20.0, 41.0, 175.0])
@@ -88,6 +94,83 @@ def test_a_click_moves_all_crosshairs_there():
     assert viewer.panels["coronal"].png != before
     viewer._heard(CUTS["coronal"], {"step": [1, 1, 0]})
     assert viewer.position_mm == pytest.approx([18.0, 43.0, 172.0])
+
+
+def test_close_to_the_spine_shows_less_in_the_same_places():
+    """40 mm about labels from 166 mm up: the lower third is left out of two pictures, and clicks still mean voxels."""
+    viewer = SliceViewer(scan_of(), labels_of())
+    viewer.go_to(Grid(SHAPE, affine()).to_world(PLACE))
+    viewer.overlay(0.0)
+    whole = {}
+    for close in (True, False):
+        viewer.close_to_spine(close)
+        for name, cut in CUTS.items():
+            pixels = viewer.picture(name)
+            x, y = viewer.panels[name].cross
+            assert bright(pixels) == [(int(y * pixels.shape[0]), int(x * pixels.shape[1]))]
+            before = viewer.position_mm
+            viewer._heard(cut, {"at": [x, y]})
+            assert viewer.position_mm == pytest.approx(before)
+        whole[close] = viewer.picture("sagittal").shape[0], viewer.panels["sagittal"].size_px
+    assert whole[False][0] == SHAPE[2]
+    assert whole[True][0] == SHAPE[2] - int(22 - 40 / 3)
+    assert whole[True][1][0] / whole[True][1][1] > 1.3 * whole[False][1][0] / whole[False][1][1]
+
+
+def test_what_is_asked_for_outside_is_shown_all_the_same():
+    viewer = SliceViewer(scan_of(), labels_of())
+    assert viewer.controls["close"].value
+    low = int(viewer._box()[0][2])
+    for _ in range(40):
+        viewer._heard(CUTS["axial"], {"step": [0, 0, -1]})
+    assert viewer.controls["close"].value
+    assert viewer.position_mm[2] == pytest.approx(100.0 + 3 * low)
+    viewer.go_to(np.array([0.0, 20.0, 100.0]))
+    assert not viewer.controls["close"].value
+    assert viewer.position_mm[2] == pytest.approx(100.0)
+
+
+def test_nothing_to_come_close_to():
+    viewer = SliceViewer(scan_of())
+    assert not viewer.controls["close"].value
+    assert SliceViewer(scan_of(), labels_of(0)).picture("coronal").shape == (30, 20, 3)
+
+
+def test_labels_without_a_scan_are_shown_alone():
+    viewer = SliceViewer(None, labels_of())
+    viewer.go_to(Grid(SHAPE, affine()).to_world((14, 17, 24)))
+    assert "HU" not in viewer.controls["where"].value
+    assert viewer.controls["where"].value.endswith("· L3</b>")
+    coloured = np.ptp(viewer.picture("axial").astype(int), axis=2) > 20
+    assert coloured.sum() == 25
+    with pytest.raises(InputError, match="a scan, or labels"):
+        SliceViewer(None)
+
+
+def test_where_the_ct_has_no_value_no_number_is_said():
+    hu = np.full(SHAPE, np.nan, dtype=np.float32)
+    assert "outside the CT" in SliceViewer(Scan(hu, Grid(SHAPE, affine()))).controls["where"].value
+
+
+def test_names_stand_at_the_height_of_their_bodies():
+    spine = block_spine()
+    viewer = SliceViewer(block_scan(spine), spine=spine)
+    for name, share in viewer.panels["sagittal"].marks:
+        viewer._heard(CUTS["sagittal"], {"at": [0.5, share]})
+        assert viewer.position_mm[2] == pytest.approx(spine[name].centre_mm[2], abs=1.01)
+    assert [name for name, _ in viewer.panels["sagittal"].marks] == ["L1", "L2", "L3", "L4", "L5"]
+    assert viewer.panels["axial"].marks == []
+
+
+def test_a_numbering_in_doubt_is_said():
+    spine = block_spine()
+    assert "in doubt" not in words_of(SliceViewer(block_scan(spine), spine=spine))
+    doubted = replace(spine, vertebrae=tuple(replace(v, flags=frozenset({Flag.NUMBERING_IN_DOUBT})) for v in spine))
+    assert "in doubt" in words_of(SliceViewer(block_scan(spine), spine=doubted))
+
+
+def words_of(viewer):
+    return "".join(part.value for part in viewer.widget.children if hasattr(part, "value"))
 
 
 def test_outside_the_scan_the_border_is_shown():

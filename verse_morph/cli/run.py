@@ -165,7 +165,7 @@ def write_results(results: Results, folder: Path, meshes: bool = True, figures: 
         write_glb(surfaces, folder / "spine.glb")
         from verse_morph.view.page import write_page
 
-        write_page(results.spine, results.table, folder / "viewer.html")
+        write_page(results.spine, results.table, folder / "viewer.html", results.scan)
     if figures:
         _write_figures(results, folder / "figures")
 

@@ -90,8 +90,11 @@ def notebook_of(name: str) -> dict[str, Any]:
         ),
         _words("## The spine in 3D\n\nColour by any column, click a vertebra to read its numbers."),
         _code("results.view()"),
-        _words("## The scan\n\nNeeds the CT to be where it was when the results were made."),
-        _code("results.slices() if results.scan is not None else 'no CT'"),
+        _words("## The scan\n\nCT and mask, as far as they are where they were when the results were made."),
+        _code(
+            "shown = results.scan is not None or results.labels is not None\n"
+            "results.slices() if shown else 'neither the CT nor the mask is where it was'"
+        ),
         _words("## The table"),
         _code("results.table"),
     ]

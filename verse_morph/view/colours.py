@@ -87,6 +87,11 @@ def _is_choice(key: str, table: pd.DataFrame) -> bool:
     return key in table and not key.endswith(WHY) and key not in NOT_NUMBERS and _has_values(table[key])
 
 
+def level_colour(level: Level | str) -> str:
+    """Colour of a level, the same in every viewer; neighbours differ."""
+    return WORDS[Level(level).rank % len(WORDS)]
+
+
 def colouring(key: str, levels: Iterable[str], table: pd.DataFrame | None = None) -> Colouring:
     """Colours by one of :func:`choices`.
 
@@ -105,8 +110,7 @@ def colouring(key: str, levels: Iterable[str], table: pd.DataFrame | None = None
     """
     names = list(levels)
     if key == "level":
-        entries = [(name, WORDS[k % len(WORDS)]) for k, name in enumerate(names)]
-        return Colouring(key, "level (neighbours differ)", dict(entries))
+        return Colouring(key, "level (neighbours differ)", {name: level_colour(name) for name in names})
     if key == "region":
         found = {name: Level(name).region for name in names}
         entries = [(word, colour) for word, colour in REGIONS.items() if word in found.values()]

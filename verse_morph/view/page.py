@@ -16,7 +16,7 @@ from verse_morph.spine import Spine
 from verse_morph.view import needs
 from verse_morph.view.angle import PLANES, construction
 from verse_morph.view.colours import choices, colouring, key_html, title_of
-from verse_morph.view.numbers import first_with_numbers, numbers_html
+from verse_morph.view.numbers import doubt_html, first_with_numbers, flags_of, numbers_html
 from verse_morph.view.picture import ASSETS
 from verse_morph.view.planes import PLANES as PLANES_OF_CT
 from verse_morph.view.planes import Surroundings, packed, surroundings, texture, thinned
@@ -157,6 +157,7 @@ def _body(scene: Scene, table: pd.DataFrame | None, layers: list[str], ct: dict[
     text = (ASSETS / "page.html").read_text(encoding="utf-8")
     fields = {
         "NAME": escape(scene.name),
+        "DOUBT": doubt_html(flags_of(table)),
         "COLOUR_BY": _options([(title_of(key), key) for key in choices(table)]),
         "VERTEBRAE": _options([(level, level) for level in levels]),
         "UPPER": _options([("none", ""), *((level, level) for level in levels)]),
@@ -180,7 +181,8 @@ def _ct_controls(ct: dict[str, Any]) -> str:
         tick = f"<label><input type='checkbox' class='ct' value='{plane}'> {plane}</label>"
         rows.append(f"<div>{tick} <input {slider} aria-label='place of the {plane} CT plane'> <output></output></div>")
     button = "<button type='button' id='ct-through'>through the vertebra</button>"
-    return f"<fieldset id='ct'><legend>CT planes</legend>{''.join(rows)}{button}</fieldset>"
+    hint = "<div class='small'>Surfaces in front of a plane hide it: lower the opacity.</div>"
+    return f"<fieldset id='ct'><legend>CT planes</legend>{''.join(rows)}{button}{hint}</fieldset>"
 
 
 def _options(pairs: list[tuple[str, str]]) -> str:

@@ -21,10 +21,14 @@ def panel_class() -> type:
     picture: Any = picture_class()
 
     class Panel(picture):
-        """A picture with a crosshair; messages ``at`` (shares of width and height) and ``step`` come back."""
+        """A picture with a crosshair; messages ``at`` (shares of width and height) and ``step`` come back.
+
+        ``marks`` are names to write at its left side, each with its share of the height.
+        """
 
         _esm = script("panel.js")
         cross: Any = t.List([]).tag(sync=True)
+        marks: Any = t.List([]).tag(sync=True)
 
     return Panel
 

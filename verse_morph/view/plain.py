@@ -14,7 +14,7 @@ from verse_morph.errors import InputError
 from verse_morph.spine import Mesh
 from verse_morph.view import needs
 from verse_morph.view.colours import key_html, shared_choices, shared_colouring, title_of
-from verse_morph.view.numbers import first_with_numbers, numbers_html
+from verse_morph.view.numbers import doubt_html, first_with_numbers, flags_of, numbers_html
 from verse_morph.view.scene import Scene, simplified
 from verse_morph.view.surfaces import CAMERAS, name_place
 
@@ -176,7 +176,8 @@ class PlainViewer:
     def _sentence(self) -> str:
         from html import escape
 
-        return f"<p role='status'><b>Still pictures in place of the 3D viewer:</b> {escape(self.reason)}</p>"
+        doubts = doubt_html(flag for table in self.tables for flag in flags_of(table))
+        return f"<p role='status'><b>Still pictures in place of the 3D viewer:</b> {escape(self.reason)}</p>{doubts}"
 
     def _spoken(self) -> str:
         return f"spine seen from the patient's {self.preset}, coloured by {title_of(self.key)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from verse_morph.anatomy import Level
 from verse_morph.errors import InputError, VerseMorphError
 from verse_morph.io.results import MARK
-from verse_morph.spine import Mesh
+from verse_morph.spine import Flag, Mesh, Spine, Vertebra
 from verse_morph.view.scene import Scene, scene_of, scene_of_surfaces
 from verse_morph.volume import LabelMap, Scan
 
@@ -59,17 +59,17 @@ class Opened:
         return shown([self.scene], [self.table], scan=self.scan)
 
     def slices(self) -> SliceViewer:
-        """The slice viewer of these results.
+        """The slice viewer of these results; without the CT it shows the mask alone.
 
         Raises
         ------
         InputError
-            The CT was not given to the run, or is no longer where it was.
+            Neither the CT nor the mask is where it was.
         """
         from verse_morph.view.slices import SliceViewer
 
-        if self.scan is None:
-            raise InputError(f"{self.folder.name}: there is no CT to show ({'; '.join(self.notes)})")
+        if self.scan is None and self.labels is None:
+            raise InputError(f"{self.folder.name}: there is neither CT nor mask to show ({'; '.join(self.notes)})")
         return SliceViewer(self.scan, self.labels, self.scene.spine)
 
 
@@ -126,7 +126,22 @@ def open_results(folder: Path | str) -> Opened:
         return Opened(place, table, curves, _surfaces(place, table), None, scan, tuple(notes))
     from verse_morph.shape import build_spine
 
-    return Opened(place, table, curves, scene_of(build_spine(labels, scan)), labels, scan, tuple(notes))
+    spine = _flagged(build_spine(labels, scan), table)
+    return Opened(place, table, curves, scene_of(spine), labels, scan, tuple(notes))
+
+
+def _flagged(spine: Spine, table: pd.DataFrame) -> Spine:
+    """The spine with the flags of its table: what segmentation knew, the mask alone does not tell."""
+    if "flags" not in table:
+        return spine
+    words = dict(zip(table["level"].astype(str), table["flags"].fillna("").astype(str), strict=True))
+    known = {str(flag): flag for flag in Flag}
+
+    def flagged(vertebra: Vertebra) -> Vertebra:
+        found = {known[word] for word in words.get(str(vertebra.level), "").split(";") if word in known}
+        return replace(vertebra, flags=vertebra.flags | found)
+
+    return replace(spine, vertebrae=tuple(map(flagged, spine)))
 
 
 def _volumes(place: Path, record: Mapping[str, Any], notes: list[str]) -> tuple[LabelMap | None, Scan | None]:

@@ -14,7 +14,7 @@ from verse_morph.spine import Spine
 from verse_morph.view import needs
 from verse_morph.view.angle import PLANES, construction
 from verse_morph.view.colours import Colouring, key_html, ordered, shared_choices, shared_colouring, title_of
-from verse_morph.view.numbers import first_with_numbers, numbers_html
+from verse_morph.view.numbers import doubt_html, first_with_numbers, flags_of, numbers_html
 from verse_morph.view.plain import PlainViewer
 from verse_morph.view.planes import CtPlanes, surroundings
 from verse_morph.view.scene import Scene, aligned, scene_of
@@ -43,7 +43,11 @@ if TYPE_CHECKING:
 BESIDE, OVER = "beside", "over"
 SCANS = "scan"
 SCAN_COLOURS = ("#0072b2", "#e69f00")
-HINT = "Drag turns, wheel zooms, right button shifts. Click a vertebra, or choose it above, to read its numbers."
+HINT = (
+    "Drag turns, wheel zooms, right button shifts. Click a vertebra, or choose it on the right, to read its numbers. "
+    "The arrows in the corner point to the patient's right (R), front (A) and head (S)."
+)
+PLANES_HINT = " Surfaces in front of a CT plane hide it: lower the opacity."
 # k3d's names catch clicks; here a click on a name means the vertebra behind it.
 STYLE = "<style>.vm-spine-viewer div[style*='pointer-events: all'] { pointer-events: none !important; }</style>"
 FOOTER = "Surfaces are simplified for drawing; numbers come from the table. Research use, not diagnosis."
@@ -305,20 +309,22 @@ class SpineViewer:
                 c["opacity"],
                 c["explode"],
                 w.Box(list(c["layers"].values()), layout=wrap),
-                w.Box(list(c["cameras"].values()), layout=wrap),
+                w.Box([w.HTML("seen from the patient's&nbsp;"), *c["cameras"].values()], layout=wrap),
                 *([] if self.planes is None else [self.planes.box(self._planes_through_vertebra)]),
                 *(c["angle"][name] for name in ("upper", "lower", "plane", "words")),
             ],
             layout=w.Layout(width="320px", flex="0 0 auto"),
         )
         height = f"{self.drawn.plot.height}px"
-        words = w.HTML(f"<small>{HINT}<br>{FOOTER}</small>")
+        hint = HINT if self.planes is None else HINT + PLANES_HINT
+        words = w.HTML(f"<div style='line-height:1.3;font-size:smaller'>{hint}<br>{FOOTER}</div>")
         middle = w.VBox([self.drawn.plot, words], layout=w.Layout(flex="1 1 0", min_width="300px"))
         numbers = w.Box([c["numbers"]], layout=w.Layout(height=height, overflow="auto"))
         right = w.VBox([c["vertebra"], numbers], layout=w.Layout(width="330px", flex="0 0 auto"))
         title = " and ".join(scene.name for scene in self.scenes)
         probe = needs.probe(self._without_webgl)
-        made = w.VBox([w.HTML(f"{STYLE}<b>{title}</b>"), w.HBox([left, middle, right]), probe])
+        doubts = doubt_html(flag for table in self.tables for flag in flags_of(table))
+        made = w.VBox([w.HTML(f"{STYLE}<b>{title}</b>{doubts}"), w.HBox([left, middle, right]), probe])
         made.add_class("vm-spine-viewer")
         return made
 

@@ -19,6 +19,8 @@ HEIGHTS = {
     "coronal": {"left": (125, 255, 138), "right": (255, 159, 243)},
 }
 LETTERS_PX = 12
+# Beside the outer lines, away from the body: three numbers on a neck's body would hide each other.
+BESIDE = {"anterior": -1, "posterior": 1}
 
 
 def dressed(pixels: NDArray[np.uint8], on: Straight, spine: Spine) -> NDArray[np.uint8]:
@@ -42,7 +44,7 @@ def dressed(pixels: NDArray[np.uint8], on: Straight, spine: Spine) -> NDArray[np
                 _rim(pen, on, endplate, vertebra)
         for place, line in height_lines(vertebra).items():
             if place in HEIGHTS[on.plane]:
-                _height(pen, on, line, HEIGHTS[on.plane][place])
+                _height(pen, on, line, place)
         _name(pen, on, vertebra)
     return np.asarray(image)
 
@@ -60,13 +62,14 @@ def _rim(pen: Any, on: Straight, endplate: Endplate, vertebra: Vertebra) -> None
     _line(pen, on.pixel(middle + along * reach[:, None]), RIM)
 
 
-def _height(pen: Any, on: Straight, line_mm: NDArray, colour: tuple[int, int, int]) -> None:
-    ends = on.pixel(line_mm)
+def _height(pen: Any, on: Straight, line_mm: NDArray, place: str) -> None:
+    ends, colour = on.pixel(line_mm), HEIGHTS[on.plane][place]
     _line(pen, ends, colour)
     if np.isfinite(ends).all():
         x, y = ends.mean(axis=0) * SCALE
         words = f"{np.linalg.norm(line_mm[1] - line_mm[0]):.1f}"
         half = 3.3 * len(words)
+        x += BESIDE.get(place, 0) * (half + 3)
         pen.rectangle((x - half, y - 6, x + half, y + 6), fill=(0, 0, 0))
         pen.text((x, y), words, fill=colour, anchor="mm", font_size=LETTERS_PX)
 

@@ -21,6 +21,7 @@ NAME_COLOUR = 0x222222
 # A narrow field of view: little perspective, so that vertebrae of one size look alike.
 FIELD_OF_VIEW_DEG = 25.0
 NAME_BESIDE_MM = 32.0
+AXES_PX = 110
 LAYERS = ("names", "endplate planes", "centre line", "canal", "trabecular region")
 CAMERAS: Mapping[str, tuple[float, float, float]] = {
     "anterior": (0.0, 1.0, 0.0),
@@ -79,7 +80,10 @@ def draw(scenes: Sequence[Scene], height: int = 560) -> Drawn:
         menu_visibility=False,
         # Else a CT plane brings a bar of colours with it.
         colorbar_object_id=0,
-        axes_helper=0,
+        # Which way the patient lies: arrows to the right, to the front and to the head in the corner.
+        axes=["R", "A", "S"],
+        axes_helper=AXES_PX,
+        axes_helper_colors=[NAME_COLOUR] * 3,
         antialias=1,
         mode="callback",
         additional_js_code=KEEP_NAMES,

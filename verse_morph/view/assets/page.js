@@ -72,6 +72,10 @@ function startPage(k3d) {
   const sliderOf = (plane) => all("input.ct-at").find((one) => one.name === plane);
   const boxOf = (plane) => all("input.ct").find((one) => one.value === plane);
 
+  // A bare number would leave the reader to guess which way it counts.
+  const sides = { sagittal: "RL", coronal: "AP", axial: "SI" };
+  const sided = (plane, place) => `${sides[plane][place < 0 ? 1 : 0]} ${Math.abs(place).toFixed(0)} mm`;
+
   async function showCt(planes) {
     if (!voxels && planes.some((plane) => boxOf(plane).checked)) await readCt();
     // Vertebrae that are drawn apart are not where the CT shows them.
@@ -79,7 +83,7 @@ function startPage(k3d) {
     together((put) => {
       for (const plane of planes) {
         const slider = sliderOf(plane);
-        slider.nextElementSibling.textContent = `${ct.places[plane][slider.value].toFixed(0)} mm`;
+        slider.nextElementSibling.textContent = sided(plane, ct.places[plane][slider.value]);
         const visible = boxOf(plane).checked && inPlace;
         put(ct.planes[plane][0], visible ? { ...cutCt(plane), visible } : { visible });
       }

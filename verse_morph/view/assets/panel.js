@@ -4,6 +4,7 @@ function render({ model, el }) {
     model, el, name: "vm-panel", role: "img", style: "max-width:100%",
     paint(pen, width, height) {
       crosshair(pen, width, height);
+      names(pen, height);
       captions(model, pen, 26, (words, x, y) => pen.fillText(words, x, y));
     },
   });
@@ -18,6 +19,17 @@ function render({ model, el }) {
     pen.moveTo(x, 0); pen.lineTo(x, y - 9); pen.moveTo(x, y + 9); pen.lineTo(x, height);
     pen.moveTo(0, y); pen.lineTo(x - 9, y); pen.moveTo(x + 9, y); pen.lineTo(width, y);
     pen.stroke();
+  }
+
+  function names(pen, height) {
+    pen.font = "12px sans-serif";
+    pen.lineWidth = 3;
+    pen.strokeStyle = "#000";
+    pen.fillStyle = "#fff";
+    for (const [words, share] of model.get("marks")) {
+      pen.strokeText(words, 20, share * height);
+      pen.fillText(words, 20, share * height);
+    }
   }
 
   // Many moves of the pointer become one question at a time.
@@ -53,7 +65,7 @@ function render({ model, el }) {
     ask({ step: keys[event.key] });
   });
 
-  model.on("change:cross", draw);
+  model.on("change:cross change:marks", draw);
   model.on("change:answers", answered);
   start();
 }
