@@ -49,6 +49,22 @@ def test_patches_are_finite_ct_with_known_labels(lumbar, seed):
     assert (labels > 0).mean() > 0.02
 
 
+def test_spurs_are_labelled_bone_near_the_surface_and_take_nothing_away(lumbar):
+    spurred = replace(STILL, overgrowth=1.0)
+    grown = []
+    for seed in range(6):
+        before = paint_patch(lumbar, 1.0, np.random.default_rng(seed), STILL)[1]
+        ct, after = paint_patch(lumbar, 1.0, np.random.default_rng(seed), spurred)
+        new = (after > 0) & (before == 0)
+        # No vertebra gives bone to the other, none loses any.
+        np.testing.assert_array_equal(after[before > 0], before[before > 0])
+        assert signed_depth(before, (1.0,) * 3)[new].min() > -13
+        # Spurs look like bone: denser than the soft tissue left around them.
+        assert ct[new].mean() > ct[after == 0].mean() + 100
+        grown.append(new.sum() / (before > 0).sum())
+    assert 0.003 < np.mean(grown) < 0.2
+
+
 def test_without_deformation_the_labels_stay(lumbar):
     centre = tuple((n - 1) / 2 + (0.5 if n % 2 else 0) for n in lumbar.shape)
     _, labels = paint_patch(lumbar, 1.0, np.random.default_rng(0), STILL, centre)

@@ -46,6 +46,9 @@ class PatchOptions:
         Largest slice thickness; half of the patches have thin slices.
     extra_bone, foreign, cut : float
         Probability of unlabelled bone near the labelled one, of metal or cement, of a border of the field of view.
+    overgrowth : float
+        Probability of spurs: new bone on the surface of labelled bone, labelled as that, as osteophytes and worn facets
+        have. It may close a joint.
     fused : tuple of (int, int)
         Labels that are part of another one's bone (S1 of the sacrum) and become it: no cortex runs between them.
     """
@@ -58,6 +61,7 @@ class PatchOptions:
     extra_bone: float = 0.7
     foreign: float = 0.08
     cut: float = 0.25
+    overgrowth: float = 0.0
     fused: tuple[tuple[int, int], ...] = ((29, 26),)
 
 
@@ -125,6 +129,9 @@ def paint_points(
     sizes = np.broadcast_to(np.asarray(spacing, dtype=float), 3)
     deformation = draw_deformation(options.shape, (options.spacing_mm,) * 3, rng, options.deformation)
     labels, depth, seen = _deformed(labels_patch, sizes, middle, deformation, options)
+    # No draw where there is none to decide: samples of callers without spurs stay what they were.
+    if options.overgrowth and rng.random() < options.overgrowth:
+        labels, depth = _overgrown(labels, depth, options.spacing_mm, rng)
     hu = _soft_tissue(depth, rng)
     hu = _bone(hu, depth, labels, rng)
     if rng.random() < options.extra_bone:
@@ -157,6 +164,30 @@ def _deformed(
     depth = apply_axes(depth, [gauss_matrix(n, sigma) for n in options.shape])
     out = np.where(depth > 0, np.where(warped > 0, warped, maximum_filter(warped, 3)), 0).astype(np.uint8)
     return out, depth, seen
+
+
+def _overgrown(
+    labels: NDArray[np.uint8], depth: FloatVolume, spacing: float, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], FloatVolume]:
+    """Labels and depths with a few knobbly spurs of a few millimetres on the bone's surface."""
+    from scipy.ndimage import distance_transform_edt
+
+    surface = np.flatnonzero((depth > -1) & (depth < 1))
+    if not len(surface):
+        return labels, depth
+    spurs = np.zeros_like(depth)
+    for place in rng.choice(surface, rng.integers(1, 7)):
+        sigma, height = rng.uniform(2.5, 7.0) / spacing, rng.uniform(1.5, 6.0)
+        profile = [
+            np.exp(-0.5 * ((np.arange(n) - c) / sigma) ** 2)
+            for n, c in zip(depth.shape, np.unravel_index(place, depth.shape), strict=True)
+        ]
+        spur = height * profile[0][:, None, None] * profile[1][:, None] * profile[2]
+        spurs = np.maximum(spurs, spur.astype(np.float32))
+    rough = np.clip(1 + np.float32(0.5) * smooth_field(depth.shape, rng.uniform(3, 8), rng), 0, 2)
+    grown = depth + spurs * rough
+    nearest = distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
+    return np.where(grown > 0, labels[tuple(nearest)], np.uint8(0)), grown
 
 
 def _joined(fused: tuple[tuple[int, int], ...]) -> NDArray[np.uint8]:

@@ -88,6 +88,7 @@ def _painted_block(source: Source, value: int, rng: np.random.Generator) -> _Blo
         spacing_mm=SPACING_MM,
         extra_bone=0.6,
         foreign=0.04,
+        overgrowth=0.4,
         deformation=DeformationRange(rotation_deg=18, scale=(0.82, 1.2)),
     )
     values = list(source.centres)
