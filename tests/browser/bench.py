@@ -188,14 +188,14 @@ def run_all(page: Page) -> float:
     """Run all cells; seconds until the kernel is idle again. Fails when a cell did."""
     started = time.monotonic()
     page.tab.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_until(lambda: page.tab.evaluate(_DONE))
+    page.wait_until(lambda: page.tab.evaluate(DONE))
     failed = page.tab.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']")
     assert failed.count() == 0, failed.first.inner_text()
     return time.monotonic() - started
 
 
 _KERNEL = "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status"
-_DONE = f"""(() => {{
+DONE = f"""(() => {{
     const cells = window.jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code');
     const ran = c => !c.model.sharedModel.source || c.model.executionCount;
     const done = cells.every(c => c.model.executionState !== 'running' && ran(c));

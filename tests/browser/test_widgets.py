@@ -19,6 +19,15 @@ SPINE = "import verse_morph as vm\nviewer = vm.view(spine, block_table(spine))\n
 SLICES = "from verse_morph.view import SliceViewer\nSliceViewer(block_scan(spine), spine=spine)"
 CT = SPINE.replace("block_table(spine))", "block_table(spine), scan=block_scan(spine))")
 
+COUNTING = """
+    window.draws = 0;
+    const draw = WebGL2RenderingContext.prototype.drawElements;
+    WebGL2RenderingContext.prototype.drawElements = function (...given) {
+        window.draws += 1;
+        draw.apply(this, given);
+    };
+"""
+
 
 def spine_colours(page):
     """Colour at each vertebra's middle, seen from the front."""
@@ -41,10 +50,13 @@ def drawn(page, panel):
 
 @pytest.mark.slow
 def test_the_spine_viewer_in_jupyterlab(lab, page):
+    page.tab.add_init_script(COUNTING)
     open_notebook(page, lab.write("spine.ipynb", START, SPINE))
     run_all(page)
     page.wait_until(lambda: page.tab.locator(".vm-spine-viewer canvas").count() > 0)
     page.wait_until(lambda: has(page, "level"))
+    # The scene is drawn when it is there, not again for each surface that arrives.
+    assert page.tab.evaluate("window.draws") < 75
 
     page.tab.get_by_label("colour by", exact=True).select_option(label="height anterior (mm)")
     page.wait_until(lambda: has(page, "height_anterior_mm"))

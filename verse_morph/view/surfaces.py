@@ -33,7 +33,22 @@ CAMERAS: Mapping[str, tuple[float, float, float]] = {
 BESIDE_MM = 40.0
 Key = tuple[int, str]
 # k3d tests names against a frustum that it renews only while the reader drags: a camera set from outside hid them all.
-KEEP_NAMES = "K3DInstance.getWorld().camera.frustum.containsPoint = () => true; K3DInstance.render();"
+# And it would draw everything again for each surface that arrives; here the picture waits for the last one, or for a
+# quarter of a second in which none comes.
+WHEN_SHOWN = """
+K3DInstance.getWorld().camera.frustum.containsPoint = () => true;
+K3DInstance.setRenderOnChange(false);
+let arriving = setTimeout(arrived, 2000);
+const listener = K3DInstance.on(K3DInstance.events.OBJECT_LOADED, () => {
+  clearTimeout(arriving);
+  arriving = setTimeout(arrived, 250);
+});
+function arrived() {
+  K3DInstance.off(K3DInstance.events.OBJECT_LOADED, listener);
+  K3DInstance.setRenderOnChange(true);
+  K3DInstance.rebuildSceneData().then(() => K3DInstance.render(true));
+}
+"""
 
 
 @dataclass(eq=False)
@@ -75,6 +90,9 @@ def draw(scenes: Sequence[Scene], height: int = 560) -> Drawn:
         height=height,
         background_color=BACKGROUND,
         grid_visible=False,
+        # An invisible grid that fits itself is built anew, with hundreds of labels, for each surface that arrives.
+        grid_auto_fit=False,
+        grid=[float(v) for v in _box(scenes).ravel()],
         camera_auto_fit=False,
         camera_fov=FIELD_OF_VIEW_DEG,
         menu_visibility=False,
@@ -86,7 +104,7 @@ def draw(scenes: Sequence[Scene], height: int = 560) -> Drawn:
         axes_helper_colors=[NAME_COLOUR] * 3,
         antialias=1,
         mode="callback",
-        additional_js_code=KEEP_NAMES,
+        additional_js_code=WHEN_SHOWN,
     )
     made = Drawn(plot, tuple(scenes))
     for k, scene in enumerate(scenes):
@@ -103,6 +121,12 @@ def draw(scenes: Sequence[Scene], height: int = 560) -> Drawn:
     for thing in made.surfaces.values():
         plot += thing
     return made
+
+
+def _box(scenes: Sequence[Scene]) -> FloatArray:
+    """Lowest and highest corner (2, 3) of all scenes; the camera's reach depends on it."""
+    boxes = np.array([scene.bounds_mm() for scene in scenes])
+    return np.array([boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)])
 
 
 @contextmanager
