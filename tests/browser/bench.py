@@ -105,9 +105,10 @@ class Page:
 
 @dataclass
 class Lab:
-    """A JupyterLab server on a free port, with settings of its own."""
+    """A JupyterLab server on a free port, with settings of its own and some extensions ``disabled``."""
 
     folder: Path
+    disabled: tuple[str, ...] = ()
     port: int = 0
     token: str = "bench"
     process: subprocess.Popen | None = None
@@ -121,6 +122,7 @@ class Lab:
         # Cells outside the window are drawn too, and nobody asks about news.
         _write(settings / "notebook-extension" / "tracker.jupyterlab-settings", {"windowingMode": "none"})
         _write(settings / "apputils-extension" / "notification.jupyterlab-settings", {"fetchNews": "false"})
+        _write(home / "labconfig" / "page_config.json", {"disabledExtensions": dict.fromkeys(self.disabled, True)})
         places = {"JUPYTER_CONFIG_DIR": home, "JUPYTER_RUNTIME_DIR": home / "run", "JUPYTER_DATA_DIR": home / "data"}
         environment = os.environ | {name: str(place) for name, place in places.items()}
         environment |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "lab" / "user-settings"), "IPYTHONDIR": str(home / "ipy")}

@@ -10,7 +10,7 @@ from verse_morph.view.scene import scene_of
 from verse_morph.view.surfaces import FIELD_OF_VIEW_DEG, camera
 
 from ..view.blocks import block_spine, block_table
-from .bench import hue_distance, open_notebook, project, run_all
+from .bench import Lab, hue_distance, open_notebook, project, run_all
 
 BLOCKS = Path(__file__).parents[1] / "view"
 LEVELS = ["L1", "L2", "L3", "L4", "L5"]
@@ -55,6 +55,8 @@ def test_the_spine_viewer_in_jupyterlab(lab, page):
     run_all(page)
     page.wait_until(lambda: page.tab.locator(".vm-spine-viewer canvas").count() > 0)
     page.wait_until(lambda: has(page, "level"))
+    assert page.tab.locator(".vm-broken").count() == 1
+    assert not page.tab.locator(".vm-broken").is_visible()
     # The scene is drawn when it is there, not again for each surface that arrives.
     assert page.tab.evaluate("window.draws") < 75
 
@@ -119,6 +121,25 @@ def test_without_webgl_still_pictures_take_the_place(lab, page_without_webgl):
     plain.get_by_label("colour by").select_option(label="height anterior (mm)")
     page.wait_until(lambda: plain.locator("img").get_attribute("src") != before)
     assert page.outside == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("disabled", "words"),
+    [("anywidget", "has no anywidget"), ("@jupyter-widgets/jupyterlab-manager", "page that you are looking at has no")],
+)
+def test_a_jupyterlab_without_widgets_shows_a_sentence(page, tmp_path, disabled, words):
+    lab = Lab(tmp_path, (disabled,))
+    try:
+        lab.start()
+        open_notebook(page, lab.write("lacking.ipynb", START, SPINE, SLICES))
+        run_all(page)
+        for cell in (1, 2):
+            output = page.tab.locator(".jp-OutputArea-output").nth(cell - 1)
+            page.wait_until(lambda output=output: words in output.inner_text())
+            assert output.get_by_text(words).is_visible()
+    finally:
+        lab.stop()
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import pytest
 
 import verse_morph as vm
 from verse_morph.errors import InputError, NotMeasurable
-from verse_morph.view import SpineViewer, ViewerUnavailable, needs, view
+from verse_morph.view import PlainViewer, SpineViewer, ViewerUnavailable, needs, view
 from verse_morph.view.colours import MISSING
 from verse_morph.view.scene import scene_of
 from verse_morph.view.surfaces import CAMERAS, LAYERS, camera
@@ -181,6 +181,31 @@ def test_another_major_version_gives_one_sentence(monkeypatch, spine):
         SpineViewer([scene_of(spine)], [block_table(spine)])
 
 
+@pytest.mark.parametrize("name", ["k3d", "anywidget", "ipywidgets"])
+def test_each_package_of_the_3d_viewer_is_looked_at(monkeypatch, spine, name):
+    real = needs.importlib.metadata.version
+    monkeypatch.setattr(needs.importlib.metadata, "version", lambda one: "99.1" if one == name else real(one))
+    with pytest.raises(ViewerUnavailable, match=rf"needs {name} \d\.x and version 99\.1 is installed: pip install"):
+        needs.require(needs.SURFACES)
+    # In its place: still pictures with the same sentence.
+    shown = view(spine, block_table(spine))
+    assert isinstance(shown, PlainViewer)
+    assert f"needs {name}" in shown.html()
+
+
+def test_a_notebook_shows_the_sentence_and_no_code(monkeypatch):
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.io import capture_output
+
+    monkeypatch.setattr(needs.importlib.metadata, "version", lambda _name: "7.8.1")
+    shell = InteractiveShell()
+    with capture_output() as out:
+        shell.run_cell("from verse_morph.view import SliceViewer; SliceViewer(None)")
+    said = out.stdout.strip() + out.stderr.strip()
+    assert said.startswith("ViewerUnavailable: this viewer needs ipywidgets 8.x and version 7.8.1 is installed")
+    assert len(said.splitlines()) == 1
+
+
 def test_a_missing_package_gives_one_sentence(monkeypatch):
     def missing(_name):
         raise needs.importlib.metadata.PackageNotFoundError
@@ -194,3 +219,8 @@ def test_a_page_without_widgets_shows_a_sentence(viewer):
     bundle = viewer._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert "open the notebook in JupyterLab 4 with ipywidgets 8" in bundle["text/html"]
+    viewer._repr_mimebundle_()
+    assert [child.value.count("has no anywidget") for child in viewer.widget.children if hasattr(child, "value")] == [
+        1,
+        0,
+    ]

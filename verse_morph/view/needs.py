@@ -13,11 +13,15 @@ from verse_morph.view.picture import ASSETS
 # Package, the major version that the viewers were made for.
 WIDGETS = {"ipywidgets": 8, "anywidget": 0}
 SURFACES = WIDGETS | {"k3d": 3}
-SLICES = WIDGETS | {"ipyniivue": 2}
 NOT_SHOWN = (
     "This is an interactive viewer of verse_morph. If you read this sentence, the page that you are looking at has no "
     "widgets: open the notebook in JupyterLab 4 with ipywidgets 8 installed in the environment that runs JupyterLab, "
     "and run the cell again; or write a page that needs neither with save_html(...)."
+)
+NO_ANYWIDGET = (
+    "The pictures of this viewer cannot be shown: the JupyterLab that you are looking at has no anywidget, or an old "
+    "one: install it with pip install 'anywidget>=0.9,<1' in the environment that runs JupyterLab, restart JupyterLab and "
+    "reload the page; or write a page that needs none with save_html(...)."
 )
 NO_WEBGL = (
     "this browser cannot draw in 3D (no WebGL 2): switch hardware or software WebGL on in its settings, or use another "
@@ -27,6 +31,10 @@ NO_WEBGL = (
 
 class ViewerUnavailable(VerseMorphError):
     """A viewer needs a package, or a version of it, that is not installed."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows of it: the sentence, no lines of code."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 def require(wanted: dict[str, int]) -> None:
@@ -76,8 +84,30 @@ def probe(without: Callable[[], None]) -> Any:
     return made
 
 
-def mime_bundle(widget: object, **kwargs: object) -> dict[str, object]:
-    """What a notebook shows of a widget, with a sentence in place of an empty cell where there are no widgets."""
-    made = widget._repr_mimebundle_(**kwargs)  # type: ignore[attr-defined]
+def mime_bundle(widget: Any, **kwargs: object) -> dict[str, object]:
+    """What a notebook shows of a viewer, with a sentence in place of an empty cell or of broken pictures.
+
+    Parameters
+    ----------
+    widget : ipywidgets.Box
+        The viewer; it gets a line that only a page without anywidget shows.
+    """
+    if not any("vm-broken" in getattr(child, "_dom_classes", ()) for child in widget.children):
+        widget.children = (_broken(), *widget.children)
+        widget.add_class("vm-viewer")
+    made = widget._repr_mimebundle_(**kwargs)
     data = made[0] if isinstance(made, tuple) else made
     return {**data, "text/html": f"<p>{NOT_SHOWN}</p>"}
+
+
+def _broken() -> Any:
+    """A line that is seen only where a widget beside it could not be made: the kernel is not told of that."""
+    import ipywidgets as w
+
+    made = w.HTML(
+        "<style>.vm-broken { display: none; } "
+        ".vm-viewer:has(.jupyter-widgets-error-widget) > .vm-broken { display: block; height: auto; }</style>"
+        f"<p role='alert' style='line-height:1.4'><b>{NO_ANYWIDGET}</b></p>"
+    )
+    made.add_class("vm-broken")
+    return made
