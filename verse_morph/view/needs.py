@@ -20,8 +20,8 @@ NOT_SHOWN = (
 )
 NO_ANYWIDGET = (
     "The pictures of this viewer cannot be shown: the JupyterLab that you are looking at has no anywidget, or an old "
-    "one: install it with pip install 'anywidget>=0.9,<1' in the environment that runs JupyterLab, restart JupyterLab and "
-    "reload the page; or write a page that needs none with save_html(...)."
+    "one: install it with pip install 'anywidget>=0.9,<1' in the environment that runs JupyterLab, restart JupyterLab "
+    "and reload the page; or write a page that needs none with save_html(...)."
 )
 NO_WEBGL = (
     "this browser cannot draw in 3D (no WebGL 2): switch hardware or software WebGL on in its settings, or use another "
