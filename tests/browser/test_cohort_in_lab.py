@@ -54,6 +54,9 @@ def test_a_point_is_chosen_and_its_scan_opened(lab, page, tmp_path):
     page.wait_until(lambda: rows.count() == 1)
     assert rows.first.inner_text().replace("\xa0", " ").startswith("sub-004 L2: height anterior (mm) 9")
 
+    # Nothing of the list is cut off.
+    assert cohort.locator("select[size]").evaluate("box => box.scrollWidth <= box.clientWidth")
+
     # A box around nearly the whole plot.
     seen = page.picture(".vm-scatter canvas")
     box = plot.bounding_box()
@@ -75,6 +78,8 @@ def test_a_point_is_chosen_and_its_scan_opened(lab, page, tmp_path):
     page.wait_until(lambda: page.tab.locator(".vm-spine-viewer canvas").count() > 0)
     page.wait_until(lambda: np.ptp(page.picture(".vm-spine-viewer canvas").astype(int)) > 100)
     assert "sub-004" in page.tab.locator(".vm-spine-viewer").inner_text()
+    # The vertebra that was chosen is the one that is read.
+    assert page.tab.locator(".vm-numbers").inner_text().startswith("L2")
     page.wait_until(lambda: "sub-004, L2." in cohort.inner_text())
     assert page.errors == []
     assert page.outside == []

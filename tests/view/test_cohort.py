@@ -104,6 +104,19 @@ def test_outliers_plot_list_and_thumbnails_choose_each_other(explorer, monkeypat
     assert "no figure" in explorer.controls["pictures"].value
 
 
+def test_the_marked_row_is_said_in_full_and_ringed(explorer):
+    explorer.choose([2, 19])
+    assert explorer.plot.marked == 2
+    assert "sub-000 L2: height anterior (mm) 27 · processes cut" in explorer.controls["row"].value
+    explorer.controls["rows"].value = 19
+    assert explorer.plot.marked == 19
+    explorer.choose([20])
+    assert "height anterior (mm) not measured" in explorer.controls["row"].value
+    explorer.choose([])
+    assert explorer.plot.marked == -1
+    assert explorer.controls["row"].value == ""
+
+
 def test_nothing_chosen_opens_nothing(explorer):
     explorer.choose([])
     explorer.controls["slices"].click()

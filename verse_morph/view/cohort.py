@@ -21,6 +21,7 @@ from verse_morph.errors import InputError, VerseMorphError
 from verse_morph.io.results import MARK
 from verse_morph.view import needs
 from verse_morph.view.colours import MISSING, REGIONS, WORDS, choices, title_of
+from verse_morph.view.numbers import spoken_number
 from verse_morph.view.picture import ASSETS
 from verse_morph.view.results import Opened, open_results
 
@@ -195,6 +196,8 @@ class CohortExplorer:
         viewer: SpineViewer | PlainViewer | SliceViewer
         if kind == "view":
             viewer = opened.view()
+            if self.levels[row] in opened.scene.levels():
+                viewer.select(self.levels[row])
         else:
             viewer = slices = opened.slices()
             if slices.spine is not None:
@@ -205,6 +208,11 @@ class CohortExplorer:
         return viewer
 
     # --- pictures and words -------------------------------------------------------------------------------------------
+
+    def _mark(self, row: int | None) -> None:
+        """Ring the row of the list on the plot, and say all of it where the list cuts it off."""
+        self.plot.marked = -1 if row is None else row
+        self.controls["row"].value = "" if row is None else f"<div>{escape(self._words(row))}</div>"
 
     def _column(self, name: str) -> NDArray:
         import pandas as pd
@@ -251,13 +259,12 @@ class CohortExplorer:
         return self.table[name].astype(str).to_numpy()
 
     def _words(self, row: int) -> str:
-        values = ", ".join(
-            f"{title_of(name)} {self._column(name)[row]:.4g}"
-            for name in dict.fromkeys((self.controls["y"].value, self.controls["x"].value))
-            if name != "level"
-        )
+        names = [n for n in dict.fromkeys((self.controls["y"].value, self.controls["x"].value)) if n != "level"]
+        found = [float(self._column(name)[row]) for name in names]
+        said_values = [spoken_number(value) if np.isfinite(value) else "not measured" for value in found]
+        values = ", ".join(f"{title_of(name)} {value}" for name, value in zip(names, said_values, strict=True))
         flags = str(self.table["flags"].iloc[row]) if "flags" in self.table else ""
-        said = "" if flags in ("", "nan") else f" [{flags}]"
+        said = "" if flags in ("", "nan") else f" · {flags.replace(';', ', ').replace('_', ' ')}"
         return f"{self.table['scan'].iloc[row]} {self.levels[row]}: {values}{said}"
 
     def _thumbnails(self) -> str:
@@ -293,7 +300,8 @@ class CohortExplorer:
             ),
             "region": w.Dropdown(options=["all", *regions], description="region"),
             "outliers": w.Button(description="choose outliers", tooltip="far from the median of their level"),
-            "rows": w.Select(options=[], rows=10, description="chosen", layout=w.Layout(width="430px")),
+            "rows": w.Select(options=[], rows=14, layout=w.Layout(width="auto")),
+            "row": w.HTML(),
             "view": w.Button(description="open in 3D"),
             "slices": w.Button(description="open slices"),
             "key": w.HTML(),
@@ -311,7 +319,11 @@ class CohortExplorer:
         head = (
             f"<b>{escape(self.cohort.folder.name)}</b>: {len(self.cohort.folders)} scans, {len(self.table)} vertebrae"
         )
-        side = w.VBox([c["rows"], w.HBox([c["view"], c["slices"], c["outliers"]]), c["said"]])
+        # As wide as the window leaves: names of scans and their flags are long.
+        side = w.VBox(
+            [w.HTML("<b>chosen</b>"), c["rows"], c["row"], w.HBox([c["view"], c["slices"], c["outliers"]]), c["said"]],
+            layout=w.Layout(flex="1 1 430px", min_width="300px"),
+        )
         hint = (
             "Click a point, or draw a box around several; arrow keys step through them. An outlier is what lies far "
             "from the median of its level: worth opening, not wrong by itself. Research use, not diagnosis."
@@ -331,6 +343,7 @@ class CohortExplorer:
 
     def _observe(self) -> None:
         c = self.controls
+        c["rows"].observe(lambda change: self._mark(change.new), "value")
         for name in ("x", "y", "colour", "region"):
             c[name].observe(lambda _: self._draw(), "value")
         for name, act in (
@@ -394,6 +407,7 @@ def _plot_class() -> type:
         _esm = (ASSETS / "scatter.js").read_text(encoding="utf-8")
         dots: Any = t.List([]).tag(sync=True)
         chosen: Any = t.List([]).tag(sync=True)
+        marked = t.Int(-1).tag(sync=True)
         ticks_x: Any = t.List([]).tag(sync=True)
         ticks_y: Any = t.List([]).tag(sync=True)
         title_x = t.Unicode("").tag(sync=True)

@@ -54,6 +54,13 @@ function render({ model, el }) {
       pen.strokeStyle = "#000";
       pen.stroke();
     }
+    const marked = model.get("dots").find((dot) => dot.row === model.get("marked"));
+    if (marked) {
+      pen.beginPath();
+      pen.arc(across(marked.at[0]), down(marked.at[1]), 11, 0, 2 * Math.PI);
+      pen.lineWidth = 2;
+      pen.stroke();
+    }
     if (box) {
       pen.setLineDash([5, 4]);
       pen.lineWidth = 1.5;
