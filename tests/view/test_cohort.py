@@ -117,6 +117,12 @@ def test_the_marked_row_is_said_in_full_and_ringed(explorer):
     assert explorer.controls["row"].value == ""
 
 
+def test_no_outlier_is_said(explorer):
+    explorer.controls["region"].value = "thoracic"
+    explorer.controls["outliers"].click()
+    assert "no vertebra lies that far" in explorer.controls["said"].value
+
+
 def test_nothing_chosen_opens_nothing(explorer):
     explorer.choose([])
     explorer.controls["slices"].click()

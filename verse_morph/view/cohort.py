@@ -184,6 +184,8 @@ class CohortExplorer:
         """Choose what lies far from the median of its level in the column on the upright axis."""
         marked = outliers(self._column(self.controls["y"].value), self.levels) & self._shown()
         self.choose([int(row) for row in np.flatnonzero(marked)])
+        if not self.chosen:
+            self._say(f"no vertebra lies that far from the median of its level ({FEWEST} scans of a level are needed)")
 
     def open(self, kind: str = "view") -> Any:
         """Open the scan of the row that is marked in the list: ``view`` in 3D, ``slices`` in the slice viewer."""

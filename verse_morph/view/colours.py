@@ -283,8 +283,9 @@ def key_html(shown: Colouring) -> str:
         parts.append(f"<span>{low}</span><span>{middle}</span><span>{high}</span></div>")
     for word, colour in shown.entries:
         parts.append(
+            "<span style='white-space:nowrap'>"
             f"<span style='display:inline-block;width:12px;height:12px;background:{colour};border:1px solid #444'>"
-            f"</span> {escape(word)} &nbsp; "
+            f"</span> {escape(word)}</span> &nbsp; "
         )
     return "".join(parts) + "</div>"
 
