@@ -109,16 +109,19 @@ def test_a_short_floating_rib_runs_backwards():
     assert found(scene)["L1", "right"].kind == "none"
 
 
-def test_the_eleventh_rib_that_passes_behind_is_not_that_of_the_twelfth_vertebra():
+@pytest.mark.parametrize(("own", "kind"), [(True, "stump"), (False, "none")])
+def test_the_eleventh_rib_that_passes_behind_is_not_that_of_the_twelfth_vertebra(own, kind):
     scene = Scene()
     scene.vertebra("T11", (0, 0, 42), half=(16, 22, 12))
     scene.vertebra("T12", (0, 0, 10), half=(16, 22, 12))
     scene.rod([(-22, -6, 42), (-23, -26, 34), (-23, -30, 14), (-50, -34, -10)])
-    scene.rod([(-22, -4, 10), (-30, -10, 2)])
+    if own:
+        scene.rod([(-22, -4, 10), (-30, -10, 2)])
     ribs = found(scene)
+    # Were contact behind the process counted, the rib would be torn in two and T12 get 43 mm of it.
     assert ribs["T11", "left"].kind == "rib"
     assert ribs["T11", "left"].length_mm > 70
-    assert ribs["T12", "left"].kind == "stump"
+    assert ribs["T12", "left"].kind == kind
     assert ribs["T12", "right"].kind == "none"
 
 
@@ -162,3 +165,29 @@ def test_rib_of_c7_and_the_first_rib_keep_apart():
     assert ribs["C7", "left"].kind in ("rib", "stump")
     assert ribs["C7", "right"].kind == "none"
     assert ribs["T1", "right"].kind == "rib"
+
+
+def test_noise_does_not_tie_ribs_together():
+    scene = Scene()
+    scene.vertebra("T11", (0, 0, 42))
+    scene.vertebra("T12", (0, 0, 10))
+    scene.rod([(-21, -6, 44), (-50, -14, 40), (-66, -10, 34)])
+    scene.rod([(-21, -6, 12), (-50, -14, 8)])
+    quiet = found(scene)
+    noise = np.random.default_rng(5).normal(0, 420, scene.hu.shape)
+    scene.hu = (scene.hu + noise).astype(np.int16)
+    ribs = found(scene)
+    for level in ("T11", "T12"):
+        assert ribs[level, "left"].kind == quiet[level, "left"].kind
+        assert ribs[level, "left"].length_mm == pytest.approx(quiet[level, "left"].length_mm, abs=4.0)
+        assert ribs[level, "left"].why == ""
+        assert ribs[level, "right"].kind == "none"
+
+
+def test_a_long_rib_may_end_no_farther_out_than_it_began():
+    scene = Scene(shape=(160, 150, 60))
+    scene.vertebra("T3", (0, -30, 0), half=(16, 22, 12))
+    scene.rod([(-21, -36, 0), (-60, -36, 0), (-66, 20, -4), (-20, 60, -8)])
+    rib = found(scene)["T3", "left"]
+    assert rib.kind == "rib"
+    assert rib.length_mm > 140

@@ -29,6 +29,10 @@ ORGAN_SHARE = 0.6
 CORTEX_HU = 130.0
 # Near an organ the threshold lies this much above it, but not above the cortex of ribs.
 ORGAN_NOISE_HU, HIGHEST_HU, ORGAN_REACH_MM = 60.0, 350.0, 20.0
+# Where noise may exceed the threshold of bone (this many standard deviations above soft tissue), voxels of bone are
+# bright in an image smoothed this much too, at this share of the threshold, air counted as water: ribs border the
+# lungs. Chosen on one noisy image.
+NOISE_SDS, SOFT_HU, LEAST_SOFT_HU, CLEAR_MM, CLEAR_SHARE = 4.0, 40.0, -150.0, 2.0, 0.7
 # A rib begins this near to its vertebra, and is a neighbour's if that one has much more of it as near.
 CONTACT_MM = {"cervical": 6.0, "thoracic": 9.0, "lumbar": 6.0}
 # ... and what has no voxel this near beyond the peel only passes by: the first rib C7, the last one L1.
@@ -40,6 +44,8 @@ PASSING_MM, FLOATING_Z_MM = 30.0, 12.0
 SMALLEST_MM3 = 60.0
 # From head to tip a rib leads this far to its side or backwards, and if backwards no farther than this to the middle.
 AWAY_MM, INWARDS_MM = 3.0, 8.0
+# A rib longer than this may end no farther out than it began.
+LONG_MM = 100.0
 # No rib is thicker; bone that merges with others is.
 THICKEST_MM2 = 260.0
 # Ribs descend this far below their vertebra.
@@ -196,9 +202,14 @@ def _brighter_than_organs(near: Neighbourhood, rules: Rules) -> NDArray[np.bool_
     assert near.hu is not None
     spacing = tuple(near.grid.spacing_mm)
     # Smoothed once more: noise must not tear an organ, and a rib's spongy core must not thicken it.
-    bright = gaussian_filter(near.hu, 2.0 / near.grid.spacing_mm, truncate=2) > ORGAN_SHARE * rules.bone_hu
+    smooth = gaussian_filter(near.hu, CLEAR_MM / near.grid.spacing_mm, truncate=2)
+    bright = smooth > ORGAN_SHARE * rules.bone_hu
     core = edt.edt(bright & (near.levels == 0), anisotropy=spacing, black_border=False) > ORGAN_MM
     out = near.hu > rules.bone_hu
+    if NOISE_SDS * _noise_hu(near, smooth, bright) > rules.bone_hu - SOFT_HU:
+        # Else specks of noise would tie the ribs together.
+        clear = gaussian_filter(np.maximum(near.hu, 0.0), CLEAR_MM / near.grid.spacing_mm, truncate=2)
+        out &= clear > CLEAR_SHARE * rules.bone_hu
     pieces = cc3d.connected_components(core, connectivity=26)
     for number, tight in enumerate(find_objects(pieces), start=1):
         box = crop_box(tight, near.grid, ORGAN_REACH_MM)
@@ -210,6 +221,16 @@ def _brighter_than_organs(near: Neighbourhood, rules: Rules) -> NDArray[np.bool_
         # Thin parts of the same organ (the kidney about its pelvis) escape a rule of thickness: a higher threshold.
         out[box] &= (away >= ORGAN_REACH_MM) | (hu > min(high + ORGAN_NOISE_HU, HIGHEST_HU))
     return out
+
+
+def _noise_hu(near: Neighbourhood, smooth: NDArray[np.float32], bright: NDArray[np.bool_]) -> float:
+    """Standard deviation of what smoothing takes away well inside soft tissue."""
+    import edt
+
+    assert near.hu is not None
+    soft = ~bright & (smooth > LEAST_SOFT_HU)
+    inner = edt.edt(soft, anisotropy=tuple(near.grid.spacing_mm), black_border=False) > 2 * CLEAR_MM
+    return float((near.hu - smooth)[inner].std()) if inner.any() else 0.0
 
 
 def _named(near: Neighbourhood, spine: Spine) -> dict[Place, Piece]:
@@ -463,8 +484,11 @@ def _is_rib(line: Trace, frame: Frame, place: Place, rules: Rules) -> bool:
     """Long enough, and leading away from the vertebra: to its own side, or, as a short floating rib, backwards."""
     level, side = place
     floating = level >= Level.T11 and level.region == "thoracic"
-    way = frame.to_local(line.points_mm[[0, -1]])
-    outwards, backwards = np.diff(way[:, :2] * (1 if side == "right" else -1, -1), axis=0)[0]
+    way = frame.to_local(line.points_mm) * (1 if side == "right" else -1, -1, 1)
+    outwards, backwards, _ = way[-1] - way[0]
+    if line.length_mm > LONG_MM:
+        # The upper ribs come back to the breastbone.
+        outwards = (way[:, 0] - way[0, 0]).max()
     back = floating and backwards > AWAY_MM and outwards > -INWARDS_MM
     leads_away = outwards > AWAY_MM or back
     return line.length_mm >= rules.shortest_rib_mm and bool(leads_away)

@@ -119,7 +119,7 @@ def _process(
         why = "the vertebra is not labelled: no outline of its processes"
         out = replace(out, why_shape=why, why_gap=why)
     else:
-        out = _with_shape(out, around.spine[last.level], around, last.half_width_mm)
+        out = _with_shape(out, around, last)
     if near.hu is not None and last.disc_mm is not None:
         seen = contact_of(near, last.frame, last.disc_mm, last.half_width_mm, side, soft_hu)
         out = replace(out, evidence=seen)
@@ -131,15 +131,15 @@ def _process(
 # --- shape ------------------------------------------------------------------------------------------------------------
 
 
-def _with_shape(process: Process, vertebra: Vertebra, around: Surroundings, half_width: float) -> Process:
+def _with_shape(process: Process, around: Surroundings, last: LastLumbar) -> Process:
     try:
-        height, width = process_shape(vertebra, around, half_width, process.side)
+        height, width = process_shape(around, last, process.side)
     except NotMeasurable as error:
         return replace(process, why_shape=str(error))
     return replace(process, height_mm=height, width_mm=width)
 
 
-def process_shape(vertebra: Vertebra, around: Surroundings, half_width_mm: float, side: str) -> tuple[float, float]:
+def process_shape(around: Surroundings, last: LastLumbar, side: str) -> tuple[float, float]:
     """Craniocaudal height of a transverse process, and how far it reaches beyond the body's edge, mm.
 
     Raises
@@ -147,13 +147,14 @@ def process_shape(vertebra: Vertebra, around: Surroundings, half_width_mm: float
     NotMeasurable
         The border of the image cuts the process, or the mask has none.
     """
-    frame = vertebra.frame
-    if frame is None:
-        raise vertebra.missing("frame")
+    assert last.level is not None
+    assert last.frame is not None
+    assert last.half_width_mm is not None
+    vertebra = around.spine[last.level]
     points = _surface(vertebra)
-    local = frame.to_local(points)
+    local = last.frame.to_local(points)
     outwards = local[:, 0] * (1 if side == "right" else -1)
-    start = process_start_mm(vertebra, half_width_mm, side)
+    start = process_start_mm(vertebra, last.frame, last.half_width_mm, side)
     free = outwards > start
     if not free.any():
         raise NotMeasurable(f"{vertebra.level}: the mask has no transverse process on the {side}")
@@ -167,16 +168,15 @@ def process_shape(vertebra: Vertebra, around: Surroundings, half_width_mm: float
             heights.append(float(np.ptp(here)))
     if not heights:
         raise NotMeasurable(f"{vertebra.level}: the {side} transverse process ends beside the body")
-    return max(heights), tip - half_width_mm
+    return max(heights), tip - last.half_width_mm
 
 
-def process_start_mm(vertebra: Vertebra, half_width_mm: float, side: str) -> float:
+def process_start_mm(vertebra: Vertebra, frame: Frame, half_width_mm: float, side: str) -> float:
     """Where the free part of a transverse process begins: 5 mm beside the body, and beside the joint process above.
 
     Bone beside and above the upper endplate can only be the superior articular process.
     """
-    frame = vertebra.frame
-    if frame is None or vertebra.body is None:
+    if vertebra.body is None:
         return half_width_mm + FREE_MM
     local = frame.to_local(vertebra.grid.to_world(np.argwhere(vertebra.mask)))
     top = frame.to_local(vertebra.grid.to_world(np.argwhere(vertebra.body)))[:, 2].max()
@@ -215,7 +215,7 @@ def _with_gap(
     bone = _below(near, own)
     if bone is None:
         return replace(process, why_gap="neither a CT nor a sacrum shows the bone below")
-    start = process_start_mm(around.spine[last.level], last.half_width_mm, process.side)
+    start = process_start_mm(around.spine[last.level], last.frame, last.half_width_mm, process.side)
     mine = _beside(near, own, last.frame, sign, start)
     other = _beside(near, bone, last.frame, sign, last.half_width_mm + BELOW_MM)
     if not len(mine) or not len(other):
