@@ -1,23 +1,25 @@
 """How far trabecular HU lie from those of the true region, by slice thickness, region and level.
 
-Each phantom is drawn with its own seed, rendered once and scanned with several slices. The true region comes from the
-functions that define the body: deeper than 3 mm, along the slice axis with slice thickness + 2 mm of body to both
-sides, without the basivertebral prism in the vertebra's own coordinates. Its mean in the noise-free image is what the
-measurement is held against, once on that image and once on the noisy one. Blur bias is the noise-free image minus the
-tissue before the scanner, both in the true region: no region can undo it.
+The phantoms are those of `phantom_cases.py`, fractures and other changes included, without sclerosis, cement and
+screws; each is rendered once and scanned with several slices. The true region comes from the functions that define the
+body: deeper than 3 mm, along the slice axis with slice thickness + 2 mm of body to both sides, without the
+basivertebral prism in the vertebra's own coordinates. Its mean in the noise-free image is what the measurement is held
+against, once on that image and once on the noisy one. Blur bias is the noise-free image minus the tissue before the
+scanner, both in the true region: no region can undo it.
 
-Run: .venv/bin/python benchmarks/density_accuracy.py -n 4 -o results/density_accuracy
+Every phantom is a file of its own, so a run that was stopped goes on.
+
+Run: .venv/bin/python benchmarks/density_accuracy.py -n 30 -o results/density
 """
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from phantom_cases import asked, draw, jobs_of, read_cases, run_all
 from report_parts import markdown, write
 
 from verse_morph.anatomy import VERSE, Level
@@ -64,12 +66,10 @@ def near(part, shape, grid) -> tuple[tuple[slice, ...], NDArray]:
     return box, grid.to_world(at.reshape(-1, 3))
 
 
-def run_case(job: tuple[int, tuple[str, ...], float]) -> pd.DataFrame:
+def run_case(seed: int, view: str) -> pd.DataFrame:
     """True and measured HU of one phantom, one row per sampling and vertebra."""
     from verse_morph.measure.density import trabecular_hu_mean
     from verse_morph.phantom.ct import simulate_ct
-    from verse_morph.phantom.draw import draw_parameters
-    from verse_morph.phantom.parameters import PhantomOptions, View
     from verse_morph.phantom.presets import preset
     from verse_morph.phantom.render import render
     from verse_morph.phantom.tissues import draw_tissue
@@ -77,27 +77,24 @@ def run_case(job: tuple[int, tuple[str, ...], float]) -> pd.DataFrame:
     from verse_morph.shape.crop import hu_on
     from verse_morph.volume import LabelMap, Scan
 
-    seed, samplings, noise = job
-    view = View(upper="C3", half_width_mm=45.0, front_mm=15.0, back_mm=10.0)
-    options = PhantomOptions(ribs=False, pelvis=False, view=view)
-    case = render(draw_parameters(np.random.default_rng(seed), options), 1.0)
+    case = render(draw(seed, view), 1.0)
     tissue = replace(draw_tissue(np.random.default_rng([seed, 1])), sclerosis=(), cement=(), screws=())
     rows = []
-    for name in samplings:
+    for name in SAMPLINGS:
         axis, thickness = SAMPLINGS[name]
         scanner = replace(
             preset("standard"),
             slice_axis=axis,
             slice_thickness_mm=thickness,
             slice_distance_mm=thickness,
-            noise_sd_hu=noise,
+            noise_sd_hu=NOISE_HU,
         )
         rng = np.random.default_rng([seed, 2])
         ct = simulate_ct(case.structures, case.bone_depth_mm, case.grid, tissue, scanner, rng, keep_noise_free=True)
         labels = LabelMap(np.ascontiguousarray(case.verse_labels.labels[ct.slices]), ct.grid, VERSE, "phantom")
         clean, noisy = Scan(ct.noise_free, ct.grid), Scan(ct.hu, ct.grid)
         for vertebra in build_spine(labels):
-            row = {"seed": seed, "sampling": name, "level": str(vertebra.level)}
+            row = {"sampling": name, "level": str(vertebra.level)}
             row |= truth_of(case, vertebra.level, ct, np.eye(3)[axis], thickness)
             for word, scan in (("clean", clean), ("noisy", noisy)):
                 seen = replace(vertebra, hu=hu_on(vertebra.grid, scan))
@@ -151,19 +148,12 @@ def one_digit(column: str) -> int:
 
 def main() -> None:
     """Run all phantoms and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-n", type=int, default=4, help="phantoms")
-    parser.add_argument("--first", type=int, default=0, help="seed of the first one")
-    parser.add_argument("--sampling", action="append", choices=list(SAMPLINGS), help="only these; may be repeated")
-    parser.add_argument("--noise", type=float, default=NOISE_HU, help="SD of the noise about the spine, HU")
-    parser.add_argument("-o", "--output", type=Path, help="write OUTPUT.md and OUTPUT.csv")
-    options = parser.parse_args()
-    samplings = tuple(options.sampling or SAMPLINGS)
-    jobs = [(seed, samplings, options.noise) for seed in range(options.first, options.first + options.n)]
-    cases = pd.concat([run_case(job) for job in jobs], ignore_index=True)
+    options = asked(__doc__, 30).parse_args()
+    run_all(jobs_of(options), options.output, options.minutes, run_case)
+    cases = read_cases(options.output)
     cases["region"] = [Level(level).region for level in cases["level"]]
-    text = ["# Trabecular HU on phantoms", "", f"{options.n} phantoms, errors in HU against the true region's mean in"]
-    text += [f"the noise-free image; noise SD {options.noise:g} HU per voxel about the spine.", ""]
+    text = ["# Trabecular HU on phantoms", "", f"{cases['seed'].nunique()} phantoms, errors in HU against the true"]
+    text += [f"region's mean in the noise-free image; noise SD {NOISE_HU:g} HU per voxel about the spine.", ""]
     text += ["## By sampling and region", "", *markdown(summarise(cases, ["sampling", "region"]), one_digit), ""]
     text += ["## By sampling and level", "", *markdown(summarise(cases, ["sampling", "level"]), one_digit), ""]
     write(options.output, "\n".join(text), cases)

@@ -84,6 +84,16 @@ def test_real_losses_stay_measured(front, back, dish):
         assert row[entry.name] == pytest.approx(truth[entry.name], abs=0.6), row[f"{entry.name}_why"]
 
 
+def test_a_cervical_side_height_does_not_take_the_root_of_a_transverse_process_for_the_body():
+    """Beside the body there is bone of half its height, as where a transverse process begins."""
+    vertebra, truth = built()
+    rooted = replace(without(vertebra, lambda x, y, z: (x < -10) & (np.abs(z) > 6)), level=Level.C5)
+    row = row_of(rooted)
+    assert np.isnan(row["height_left_mm"])
+    assert "root of the transverse process" in row["height_left_mm_why"]
+    assert row["height_right_mm"] == pytest.approx(truth["height_right_mm"], abs=0.4)
+
+
 # --- the map ------------------------------------------------------------------------------------------------------
 
 

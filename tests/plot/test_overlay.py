@@ -1,15 +1,19 @@
 import io
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from verse_morph.errors import NotMeasurable
+from verse_morph.measure import measure
 from verse_morph.measure.heights import height_lines
+from verse_morph.measure.uncertainty import WHAT_IT_IS, with_spread
 from verse_morph.phantom.solids import solid_case
 from verse_morph.plot.overlay import FOOTER, figure_sheet
 from verse_morph.plot.sheets import cut, sheet
 from verse_morph.shape import build_spine
-from verse_morph.spine import Spine
+from verse_morph.spine import Flag, Spine
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,32 @@ def test_the_sheet_names_levels_sides_and_heights(demo):
         for place, line in height_lines(vertebra).items():
             axes = coronal if place in ("left", "right") else sagittal
             assert f"{np.linalg.norm(line[1] - line[0]):.1f}" in texts(axes)
+
+
+def test_heights_with_a_spread_show_it_and_say_what_it_is(demo):
+    spine, labels, _ = demo
+    table = measure(spine)
+    spread = pd.DataFrame({f"height_{place}_mm_sd": 0.31 for place in ("middle", "left")}, index=table.index)
+    figure = figure_sheet(spine, labels, None, with_spread(table, spread))
+    sagittal, coronal = figure.axes
+    assert {f"{value:.1f} ± 0.3" for value in table["height_middle_mm"]} <= set(texts(sagittal))
+    assert {f"{value:.1f} ± 0.3" for value in table["height_left_mm"]} <= set(texts(coronal))
+    assert {f"{value:.1f}" for value in table["height_anterior_mm"]} <= set(texts(sagittal))
+    assert any(WHAT_IT_IS in text.get_text() for text in figure.texts)
+    without = figure_sheet(spine, labels, None, table)
+    assert not any("±" in text.get_text() for part in (without, *without.axes) for text in part.texts)
+
+
+def test_a_vertebra_that_was_not_assessed_never_looks_like_a_normal_one(demo):
+    spine, labels, _ = demo
+    table = measure(spine)
+    gone = dict(body=None, frame=None, superior=None, inferior=None, body_field_mm=None, centre_mm=None)
+    changed = {"L1": {"flags": frozenset({Flag.BODY_CUT}), **gone}, "L2": gone}
+    odd = replace(spine, vertebrae=tuple(replace(v, **changed.get(str(v.level), {})) for v in spine))
+    table.loc[table["level"].isin(["L1", "L2", "L3"]), "genant_grade"] = np.nan
+    for axes in figure_sheet(odd, labels, None, table).axes:
+        assert {"L1 (cut)", "L2 (not measured)", "L3 (grade not assessed)", "L4", "L5"} <= set(texts(axes))
+        assert not {"L1", "L2", "L3"} & set(texts(axes))
 
 
 def test_anterior_and_the_patients_right_are_on_the_readers_left(demo):

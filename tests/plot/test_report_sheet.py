@@ -57,6 +57,10 @@ def test_grades_that_are_missing_are_not_called_zero(case):
     *pictures, bars = report_sheet(spine, labels, unknown, discs, curves).axes
     assert len(pictures) == 2  # no CT, no trabecular region
     assert texts(bars) == ["not assessed"] * len(spine)
+    for picture in pictures:
+        assert {f"{vertebra.level} (grade not assessed)" for vertebra in spine} <= set(texts(picture))
+    normal = report_sheet(spine, labels, vertebrae, discs, curves).axes[-1]
+    assert not {bar.get_facecolor() for bar in bars.patches} & {bar.get_facecolor() for bar in normal.patches}
 
 
 def test_no_number_at_all_still_makes_a_sheet_and_no_vertebra_does_not(case):

@@ -4,7 +4,8 @@ import pytest
 from verse_morph.anatomy import Level
 from verse_morph.phantom.solids import Body, Placement, Sampling, SolidVertebra, rotation, spine_labelmap
 from verse_morph.shape import build_spine
-from verse_morph.shape.endplates import tukey_plane
+from verse_morph.shape.endplates import Columns, endplate, tukey_plane
+from verse_morph.spine import Frame
 from verse_morph.volume import LabelMap
 
 
@@ -59,3 +60,18 @@ def test_a_pit_in_the_mask_leaves_the_rim_plane():
     after = build_spine(LabelMap(array, labels.grid, labels.scheme))["L3"]
     assert (labels.labels > 0).sum() - (array > 0).sum() > 300
     assert np.degrees(np.arccos(after.superior.rim.normal @ before.superior.rim.normal)) < 0.5
+
+
+@pytest.mark.parametrize("upper", [True, False])
+def test_the_roots_of_the_transverse_processes_are_no_part_of_a_cervical_plate(upper):
+    """Bars that leave both sides of the body behind its middle and fall away from the plate."""
+    x, y = np.arange(-16, 16.1, 0.8), np.arange(-8, 8.1, 0.8)
+    right, front = np.meshgrid(x, y, indexing="ij")
+    body = (np.abs(right) <= 8) & (np.abs(front) <= 7)
+    root = (np.abs(right) > 8) & (front < -1.5) & (front > -7)
+    plate = 7 + 0.1 * front - 0.8 * np.clip(np.abs(right) - 5, 0, None) * (front < 0)
+    height = np.where(body | root, plate, np.nan)
+    cols = Columns(x, y, height, -height, np.isfinite(height))
+    found = endplate(cols, Frame(np.zeros(3), *np.eye(3)), upper, Level.C4)
+    true = np.array([0, -0.1, 1.0]) / np.hypot(1, 0.1) * [1, 1, 1 if upper else -1]
+    assert np.degrees(np.arccos(np.clip(found.rim.normal @ true, -1, 1))) < 0.5

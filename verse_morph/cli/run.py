@@ -183,10 +183,9 @@ def _write_figures(results: Results, folder: Path) -> None:
     from verse_morph.plot.report_sheet import report_sheet
 
     folder.mkdir(exist_ok=True)
-    figure_sheet(results.spine, results.labels, results.scan).savefig(folder / "overlay.png", dpi=150)
-    report_sheet(results.spine, results.labels, *_with_spreads(results), results.scan).savefig(
-        folder / "sheet.png", dpi=200
-    )
+    spine, labels, scan, tables = results.spine, results.labels, results.scan, _with_spreads(results)
+    figure_sheet(spine, labels, scan, tables[0]).savefig(folder / "overlay.png", dpi=150)
+    report_sheet(spine, labels, *tables, scan).savefig(folder / "sheet.png", dpi=200)
 
 
 def _with_spreads(results: Results) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -28,6 +28,9 @@ SCATTER_MM = 2.5
 HOLES = 0.25
 # A rise by so much, over so little depth, on the way from a height to the middle: a bite out of the outline.
 STEP_MM, STEP_DEPTH_MM = 4.0, 2.0
+# The same on the way from the side of a cervical body, whose uncinate processes are its highest places: what rises
+# from there to the middle is the root of a transverse process.
+CERVICAL_SIDE_STEP_MM = 2.0
 
 
 @per_vertebra
@@ -71,7 +74,8 @@ def _require_even(vertebra: Vertebra, place: str, starts: NDArray, ends: NDArray
     ends : array (N, 2)
         Where each line enters and leaves the body, along the superior axis.
     """
-    limit = STEEPEST_CERVICAL if vertebra.level.region == "cervical" else STEEPEST
+    cervical = vertebra.level.region == "cervical"
+    limit = STEEPEST_CERVICAL if cervical else STEEPEST
     offset = starts[:, :2] - starts[:, :2].mean(axis=0)
     design = np.column_stack([np.ones(len(starts)), offset])
     fit = np.linalg.lstsq(design, ends, rcond=None)[0]
@@ -87,6 +91,8 @@ def _require_even(vertebra: Vertebra, place: str, starts: NDArray, ends: NDArray
         raise NotMeasurable(f"{vertebra.level}: the outline has a hole at the {place} height")
     if place in ("anterior", "posterior") and _rises(vertebra, place):
         raise NotMeasurable(f"{vertebra.level}: the outline has a step beside the {place} height")
+    if cervical and place in SIDE_SHARES and _rises_from_the_side(vertebra, place):
+        raise NotMeasurable(f"{vertebra.level}: the {place} height meets the root of the transverse process")
 
 
 def _rises(vertebra: Vertebra, place: str) -> bool:
@@ -97,12 +103,28 @@ def _rises(vertebra: Vertebra, place: str) -> bool:
         shares = np.arange(DEPTH_SHARES[place], 0.5, -STEP_DEPTH_MM / section.depth.length)
     ys = section.depth.high - shares * section.depth.length
     xs = section.width.middle + np.linspace(-1, 1, 5) * MIDSAGITTAL_SHARE * section.width.length
+    return _largest_rise(vertebra, xs, ys, 0) > STEP_MM
+
+
+def _rises_from_the_side(vertebra: Vertebra, place: str) -> bool:
+    """Whether the height jumps up on the way from a side to the middle."""
+    section = mid_section(vertebra)
+    step = STEP_DEPTH_MM / section.width.length
+    shares = np.arange(SIDE_SHARES[place], 0, -np.sign(SIDE_SHARES[place]) * step)
+    xs = section.width.middle + shares * section.width.length
+    ys = section.depth.middle + np.linspace(-1, 1, 5) * HALF_BAND_MM
+    return _largest_rise(vertebra, xs, ys, 1) > CERVICAL_SIDE_STEP_MM
+
+
+def _largest_rise(vertebra: Vertebra, xs: NDArray, ys: NDArray, across: int) -> float:
+    """Largest rise of the height from one line to the next along one axis, median over the other one, mm."""
+    section = mid_section(vertebra)
     starts = np.stack(np.meshgrid(xs, ys, [section.z], indexing="ij"), axis=-1)
     frame = require_frame(vertebra)
     ends = crossings(vertebra, frame.to_world(starts.reshape(-1, 3)), frame.superior, 40.0)
-    heights = np.diff(ends, axis=1).reshape(len(xs), len(ys))
+    heights = np.moveaxis(np.diff(ends, axis=1).reshape(len(xs), len(ys)), across, 0)
     profile = np.nanmedian(heights[:, np.isfinite(heights).any(axis=0)], axis=0)
-    return bool(len(profile) > 1 and np.diff(profile).max() > STEP_MM)
+    return float(np.diff(profile).max()) if len(profile) > 1 else 0.0
 
 
 def body_height(vertebra: Vertebra, place: str) -> float:

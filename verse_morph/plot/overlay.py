@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,17 +10,21 @@ from numpy.typing import NDArray
 
 from verse_morph.errors import NotMeasurable
 from verse_morph.measure.heights import height_lines
+from verse_morph.measure.uncertainty import SUFFIX, WHAT_IT_IS, spoken
 from verse_morph.plot.sheets import Sheet, cut, sheet
 from verse_morph.spine import Endplate, Flag, Spine, Vertebra
 from verse_morph.volume import LabelMap, Scan
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BONE_WINDOW_HU = (-450.0, 1050.0)
 INCHES_PER_MM = 0.045
 HEIGHT_INCHES = (6.0, 26.0)
+# Above the legend, which is as wide as the picture of a short spine.
+FOOTER_INCHES = 0.33
 COLOURS = {
     "body": "#ffd23f",
     "posterior": "#3fc1ff",
@@ -35,7 +40,9 @@ FOOTER = "verse_morph · research use, not diagnosis"
 EDGES = {1: ("A", "P"), 0: ("R", "L")}
 
 
-def figure_sheet(spine: Spine, labels: LabelMap, scan: Scan | None = None) -> Figure:
+def figure_sheet(
+    spine: Spine, labels: LabelMap, scan: Scan | None = None, vertebrae: pd.DataFrame | None = None
+) -> Figure:
     """A sagittal and a coronal cut along the spine, with everything that the heights rest on drawn in.
 
     Parameters
@@ -45,6 +52,9 @@ def figure_sheet(spine: Spine, labels: LabelMap, scan: Scan | None = None) -> Fi
         The mask the spine was built from: says how far the image reaches, and is shown where there is no CT.
     scan : Scan, optional
         The CT on the mask's grid.
+    vertebrae : DataFrame, optional
+        The vertebra table of this spine: says whose fracture grade was not assessed, and gives each height its ± where
+        it has ``<column>_sd`` (see :func:`verse_morph.measure.uncertainty.with_spread`).
 
     Returns
     -------
@@ -61,6 +71,7 @@ def figure_sheet(spine: Spine, labels: LabelMap, scan: Scan | None = None) -> Fi
 
     if len(spine) == 0:
         raise NotMeasurable(f"{spine.name}: no vertebra to draw")
+    rows = rows_by_level(vertebrae)
     sheets = [sheet(spine, labels.grid, across) for across in (1, 0)]
     widths = [float(np.ptp(s.horizontal_mm)) for s in sheets]
     high = float(np.clip(np.ptp(sheets[0].vertical_mm) * INCHES_PER_MM, *HEIGHT_INCHES))
@@ -72,12 +83,35 @@ def figure_sheet(spine: Spine, labels: LabelMap, scan: Scan | None = None) -> Fi
         axes = made.add_subplot(room[place])
         draw_image(axes, on, labels, scan)
         for vertebra in spine:
-            _draw_vertebra(axes, on, vertebra)
+            _draw_vertebra(axes, on, vertebra, rows.get(str(vertebra.level)))
         dress(axes, on, f"{title}, along the spine")
     made.suptitle(spine.name, color="white", fontsize=11, y=0.995)
-    made.text(0.01, 0.012, FOOTER, color="white", fontsize=8)
+    made.text(0.01, FOOTER_INCHES / (high + 1.1), footer(vertebrae), color="white", fontsize=7)
     _legend(made)
     return made
+
+
+def rows_by_level(vertebrae: pd.DataFrame | None) -> Mapping[str, pd.Series]:
+    """The rows of a vertebra table by their level; none without a table."""
+    return {} if vertebrae is None else {str(row["level"]): row for _, row in vertebrae.iterrows()}
+
+
+def footer(*tables: pd.DataFrame | None) -> str:
+    """What stands below a picture: what it is for, and what ± means where a table holds any."""
+    spread = any(f"{name}{SUFFIX}" in table for table in tables if table is not None for name in table)
+    return f"{FOOTER} · {WHAT_IT_IS}" if spread else FOOTER
+
+
+def name_of(vertebra: Vertebra, row: pd.Series | None) -> str:
+    """A vertebra's level, with what keeps it from being taken for a normal one: cut, not measured, or its fracture
+    grade not assessed.
+    """
+    if Flag.BODY_CUT in vertebra.flags:
+        return f"{vertebra.level} (cut)"
+    if vertebra.frame is None:
+        return f"{vertebra.level} (not measured)"
+    unknown = row is not None and not np.isfinite(row["genant_grade"])
+    return f"{vertebra.level} (grade not assessed)" if unknown else str(vertebra.level)
 
 
 def draw_image(axes: Axes, on: Sheet, labels: LabelMap, scan: Scan | None) -> None:
@@ -101,7 +135,7 @@ def draw_image(axes: Axes, on: Sheet, labels: LabelMap, scan: Scan | None) -> No
     axes.set_aspect("equal")
 
 
-def _draw_vertebra(axes: Axes, on: Sheet, vertebra: Vertebra) -> None:
+def _draw_vertebra(axes: Axes, on: Sheet, vertebra: Vertebra, row: pd.Series | None) -> None:
     inside = cut(vertebra.mask, vertebra.grid, on, outside=0.0)
     if vertebra.body is not None:
         body = cut(vertebra.body, vertebra.grid, on, outside=0.0)
@@ -112,8 +146,8 @@ def _draw_vertebra(axes: Axes, on: Sheet, vertebra: Vertebra) -> None:
     for endplate in (vertebra.superior, vertebra.inferior):
         if endplate is not None:
             draw_rim(axes, on, endplate)
-    _draw_heights(axes, on, vertebra)
-    _name(axes, on, vertebra)
+    _draw_heights(axes, on, vertebra, row)
+    _name(axes, on, vertebra, row)
 
 
 def outline(axes: Axes, on: Sheet, values: NDArray[np.float32], colour: str) -> None:
@@ -137,7 +171,7 @@ def draw_rim(axes: Axes, on: Sheet, endplate: Endplate) -> None:
     axes.plot(ends, heights, color=COLOURS["rim"], linewidth=0.9)
 
 
-def _draw_heights(axes: Axes, on: Sheet, vertebra: Vertebra) -> None:
+def _draw_heights(axes: Axes, on: Sheet, vertebra: Vertebra, row: pd.Series | None) -> None:
     for name, line in height_lines(vertebra).items():
         sagittal = name in ("anterior", "middle", "posterior")
         if sagittal != (on.across == 1):
@@ -145,10 +179,11 @@ def _draw_heights(axes: Axes, on: Sheet, vertebra: Vertebra) -> None:
         colour = COLOURS["posterior_height" if name == "posterior" else name]
         axes.plot(line[:, on.across], line[:, 2], color=colour, linewidth=1.1)
         centre = line.mean(axis=0)
+        said = f"{np.linalg.norm(line[1] - line[0]):.1f}" if row is None else spoken(row, f"height_{name}_mm")
         axes.text(
             centre[on.across],
             centre[2],
-            f"{np.linalg.norm(line[1] - line[0]):.1f}",
+            said,
             color=colour,
             fontsize=6.5,
             ha="center",
@@ -157,17 +192,16 @@ def _draw_heights(axes: Axes, on: Sheet, vertebra: Vertebra) -> None:
         )
 
 
-def _name(axes: Axes, on: Sheet, vertebra: Vertebra) -> None:
+def _name(axes: Axes, on: Sheet, vertebra: Vertebra, row: pd.Series | None) -> None:
     voxels = vertebra.grid.to_world(np.argwhere(vertebra.body if vertebra.body is not None else vertebra.mask))
     # Beside the body: in front of it, or at the patient's right (both on the reader's left).
     at = float(np.percentile(voxels[:, on.across], 99.5)) + 5
     edge = float(on.horizontal_mm[-1]) - 3
     height = float(np.mean(voxels[:, 2]))
-    cut_off = " (cut)" if Flag.BODY_CUT in vertebra.flags else ""
     axes.text(
         min(at, edge),
         height,
-        f"{vertebra.level}{cut_off}",
+        name_of(vertebra, row),
         color="white",
         fontsize=9,
         ha="right",

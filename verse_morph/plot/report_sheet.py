@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,8 @@ from verse_morph.measure.discs import disc_lines, discs_of
 from verse_morph.measure.fracture import NOT_A_DIAGNOSIS
 from verse_morph.measure.heights import height_lines
 from verse_morph.measure.roi import trabecular_roi
-from verse_morph.measure.uncertainty import SUFFIX, WHAT_IT_IS, spoken, spread_of
-from verse_morph.plot.overlay import FOOTER, draw_image, draw_rim, dress, outline
+from verse_morph.measure.uncertainty import spoken, spread_of
+from verse_morph.plot.overlay import draw_image, draw_rim, dress, footer, name_of, outline, rows_by_level
 from verse_morph.plot.sheets import Sheet, cut, middles_mm, sheet
 from verse_morph.spine import Endplate, Spine, Vertebra
 from verse_morph.volume import LabelMap, Scan
@@ -38,6 +39,9 @@ NAMES_APART_MM = 7.0
 # What is shown behind and in front of the bodies' middles, mm; right and left of them.
 SHOWN_MM = {1: (-60.0, 45.0), 0: (-55.0, 55.0)}
 BEYOND_RIM_MM = 18.0
+TITLE: dict[str, Any] = {"fontsize": 10, "pad": 4}
+# Bars of a vertebra whose fracture grade was not assessed: neither the grey of grade 0 nor any other grade's colour.
+NOT_ASSESSED: dict[str, Any] = {"color": "white", "hatch": "//////"}
 
 
 def report_sheet(
@@ -88,14 +92,18 @@ def report_sheet(
         bottom=1.25 / (high + FRAME_INCHES),
     )
     axes = [made.add_subplot(room[i]) for i in range(len(sheets) + 1)]
-    _sagittal(axes[0], sheets[0], spine, labels, scan, (vertebrae, discs, curves))
-    _coronal(axes[1], sheets[1], spine, labels, scan, curves)
+    rows = rows_by_level(vertebrae)
+    for picture, on in zip(axes, sheets, strict=False):
+        draw_image(picture, on, labels, scan)
+        dress(picture, on, "")
+        _names(picture, on, spine, rows)
+    _sagittal(axes[0], sheets[0], spine, rows, discs, curves)
+    _coronal(axes[1], sheets[1], spine, curves)
     if scan is not None:
-        _regions(axes[2], sheets[2], spine, labels, scan, vertebrae)
+        _regions(axes[2], sheets[2], spine, rows)
     _bars(axes[-1], vertebrae)
     made.suptitle(spine.name, fontsize=13, weight="bold", x=0.01, ha="left", y=0.995)
-    spread = any(f"{name}{SUFFIX}" in table for table in (vertebrae, discs, curves) for name in table)
-    made.text(0.01, 0.012, f"{FOOTER} · {WHAT_IT_IS}" if spread else FOOTER, fontsize=9)
+    made.text(0.01, 0.012, footer(vertebrae, discs, curves), fontsize=9)
     return made
 
 
@@ -106,18 +114,12 @@ def _trimmed(on: Sheet, spine: Spine) -> Sheet:
     return replace(on, horizontal_mm=x[(x >= bodies.min() + low) & (x <= bodies.max() + high)])
 
 
-def _picture(axes: Axes, on: Sheet, labels: LabelMap, scan: Scan | None, title: str) -> None:
-    draw_image(axes, on, labels, scan)
-    dress(axes, on, "")
-    axes.set_title(title, fontsize=10, pad=4)
-
-
 def _label(axes: Axes, at: NDArray, text: str, colour: str, size: float = 7.0) -> None:
     style = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 0.5}
     axes.text(at[0], at[1], text, color=colour, fontsize=size, ha="center", va="center", bbox=style, clip_on=True)
 
 
-def _names(axes: Axes, on: Sheet, spine: Spine) -> None:
+def _names(axes: Axes, on: Sheet, spine: Spine, rows: Mapping[str, pd.Series]) -> None:
     edge = float(on.horizontal_mm[-1]) - 9
     taken: list[float] = []
     for vertebra in sorted(spine, key=lambda v: v.frame is None):
@@ -128,8 +130,7 @@ def _names(axes: Axes, on: Sheet, spine: Spine) -> None:
         if any(abs(height - other) < NAMES_APART_MM for other in taken):
             continue
         taken.append(height)
-        cut_off = " (not measured)" if vertebra.frame is None else ""
-        name = f"{vertebra.level}{cut_off}"
+        name = name_of(vertebra, rows.get(str(vertebra.level)))
         axes.text(edge, height, name, color="white", fontsize=9, weight="bold", va="center", clip_on=True)
 
 
@@ -137,11 +138,9 @@ def _names(axes: Axes, on: Sheet, spine: Spine) -> None:
 
 
 def _sagittal(
-    axes: Axes, on: Sheet, spine: Spine, labels: LabelMap, scan: Scan | None, tables: tuple[pd.DataFrame, ...]
+    axes: Axes, on: Sheet, spine: Spine, rows: Mapping[str, pd.Series], discs: pd.DataFrame, curves: pd.DataFrame
 ) -> None:
-    _picture(axes, on, labels, scan, "endplate planes, heights of bodies (blue) and discs (green), mm")
-    vertebrae, discs, curves = tables
-    rows = {row["level"]: row for _, row in vertebrae.iterrows()}
+    axes.set_title("endplate planes, heights of bodies (blue) and discs (green), mm", **TITLE)
     for vertebra in spine:
         for plate in (vertebra.superior, vertebra.inferior):
             if plate is not None:
@@ -156,7 +155,6 @@ def _sagittal(
         for name, line in disc_lines(disc).items():
             if name in PLACES:
                 _line(axes, line, DISC, named.get(str(disc.lower_level)) if name == "middle" else None)
-    _names(axes, on, spine)
     found = curves[(curves["plane"] == "sagittal") & curves["angle_deg"].notna()]
     said = [
         f"{_words(row['name'], row['upper_level'], row['lower_level'])} {_angle(row)}" for _, row in found.iterrows()
@@ -183,12 +181,11 @@ def _words(name: str, upper: str, lower: str) -> str:
 # --- coronal ----------------------------------------------------------------------------------------------------------
 
 
-def _coronal(axes: Axes, on: Sheet, spine: Spine, labels: LabelMap, scan: Scan | None, curves: pd.DataFrame) -> None:
-    _picture(axes, on, labels, scan, "largest coronal curve")
+def _coronal(axes: Axes, on: Sheet, spine: Spine, curves: pd.DataFrame) -> None:
+    axes.set_title("largest coronal curve", **TITLE)
     centres = np.array([v.centre_mm for v in spine if v.centre_mm is not None])
     if len(centres):
         axes.plot(centres[:, 0], centres[:, 2], color=BODY, marker="o", markersize=2.5, linewidth=1.0)
-    _names(axes, on, spine)
     found = curves[(curves["name"] == "coronal_curve") & curves["angle_deg"].notna()]
     if found.empty:
         axes.set_xlabel("no coronal curve: fewer than three whole vertebrae", fontsize=8.5)
@@ -220,9 +217,8 @@ def _end_plane(axes: Axes, on: Sheet, vertebra: Vertebra, upper: bool) -> None:
 # --- trabecular region ------------------------------------------------------------------------------------------------
 
 
-def _regions(axes: Axes, on: Sheet, spine: Spine, labels: LabelMap, scan: Scan, vertebrae: pd.DataFrame) -> None:
-    _picture(axes, on, labels, scan, "trabecular region, mean HU")
-    rows = {row["level"]: row for _, row in vertebrae.iterrows()}
+def _regions(axes: Axes, on: Sheet, spine: Spine, rows: Mapping[str, pd.Series]) -> None:
+    axes.set_title("trabecular region, mean HU", **TITLE)
     for vertebra in spine:
         try:
             region = trabecular_roi(vertebra).mask
@@ -232,7 +228,6 @@ def _regions(axes: Axes, on: Sheet, spine: Spine, labels: LabelMap, scan: Scan, 
         row = rows[str(vertebra.level)]
         if np.isfinite(row["trabecular_hu_mean"]) and vertebra.centre_mm is not None:
             _label(axes, vertebra.centre_mm[1:], spoken(row, "trabecular_hu_mean", 0), REGION, 8.0)
-    _names(axes, on, spine)
     axes.set_xlabel("HU as scanned, not bone mineral density", fontsize=8.5)
 
 
@@ -244,12 +239,12 @@ def _bars(axes: Axes, vertebrae: pd.DataFrame) -> None:
     for i, (_, row) in enumerate(vertebrae.iterrows()):
         grade = row["genant_grade"]
         known = bool(np.isfinite(grade))
-        colour = GRADE_COLOURS[int(grade)] if known else "#dddddd"
+        look = {"color": GRADE_COLOURS[int(grade)]} if known else NOT_ASSESSED
         for k, place in enumerate(PLACES):
             y = i + 0.26 * (k - 1)
             column = f"height_{place}_mm"
             if np.isfinite(row[column]):
-                axes.barh(y, row[column], height=0.22, color=colour, edgecolor="black", linewidth=0.4)
+                axes.barh(y, row[column], height=0.22, edgecolor="black", linewidth=0.4, **look)
             if np.isfinite(row[column]) and np.isfinite(spread_of(row, column)):
                 axes.errorbar(row[column], y, xerr=spread_of(row, column), color="black", linewidth=0.8, capsize=1.5)
             expected = row[f"height_expected_{place}_mm"]
@@ -263,5 +258,5 @@ def _bars(axes: Axes, vertebrae: pd.DataFrame) -> None:
     shown = vertebrae[[f"height_{place}_mm" for place in PLACES]].to_numpy(float)
     axes.set_xlim(0, 1.45 * (np.nanmax(shown) if np.isfinite(shown).any() else 1.0))
     axes.set_xlabel("height, mm: anterior, middle, posterior from above\nblack tick: expected height", fontsize=8.5)
-    axes.set_title(f"Genant grades: {NOT_A_DIAGNOSIS}", fontsize=10, pad=4)
+    axes.set_title(f"Genant grades: {NOT_A_DIAGNOSIS}", **TITLE)
     axes.spines[["top", "right"]].set_visible(False)

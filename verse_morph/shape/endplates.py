@@ -19,9 +19,11 @@ MINIMUM_COLUMNS = 12
 OSTEOPHYTE_MM = 2.0
 FLANK_SLOPE = 1.0
 # The uncinate processes stand up at both sides of a cervical upper endplate and bevel the lower endplate above them;
-# planes are fitted
-# between them.
+# planes are fitted between them.
 UNCINATE_FREE_HALF_WIDTH = 0.3
+# Where a cervical endplate is less deep than this share of its largest depth, it is the root of a transverse process or
+# of C2's lateral masses.
+PLATE_DEPTH_SHARE = 0.5
 # C2 bears its lateral masses on both sides of its body: what ends farther than this from the surface under the middle
 # strip is theirs.
 MIDDLE_STRIP_MM = 4.0
@@ -109,7 +111,8 @@ def endplate(cols: Columns, frame: Frame, upper: bool, level: Level) -> Endplate
     heights = cols.top if upper else cols.bottom
     if level is Level.C2:
         heights = _without_masses(cols, heights)
-    footprint, depth = _footprint(cols, heights)
+    uncinate = level.region == "cervical" or (upper and level is Level.T1)
+    footprint, depth = _footprint(cols, heights, PLATE_DEPTH_SHARE if uncinate else 0.0)
     if footprint.sum() < 2 * MINIMUM_COLUMNS:
         return None
     margin = min(2.0, depth.max() / 8)
@@ -119,9 +122,11 @@ def endplate(cols: Columns, frame: Frame, upper: bool, level: Level) -> Endplate
         free = ~_pedicle_roots(cols, footprint)
         rim, whole = rim & free, whole & free
     side_slope: float | None = None
-    if level.region == "cervical" or (upper and level is Level.T1):
+    if uncinate:
         across = cols.x[footprint.any(axis=1)]
         half_width = UNCINATE_FREE_HALF_WIDTH * np.ptp(across)
+        if level is Level.C2:  # none there, and often little plate is left between its masses
+            half_width = max(half_width, MIDDLE_STRIP_MM)
         between = (np.abs(cols.x - across.mean()) < half_width)[:, None]
         rim, whole = rim & between, whole & between
         # What is left of the rim is its front and back; across, the whole plate tells the slope better.
@@ -148,8 +153,10 @@ def _without_masses(cols: Columns, heights: NDArray) -> NDArray:
     return np.where(np.abs(heights - fit[0] - fit[1] * y) <= MASSES_MM, heights, np.nan)
 
 
-def _footprint(cols: Columns, heights: NDArray) -> tuple[NDArray[np.bool_], NDArray]:
-    """Columns that end on this endplate without osteophytes, and their distance to the footprint's edge."""
+def _footprint(cols: Columns, heights: NDArray, depth_share: float) -> tuple[NDArray[np.bool_], NDArray]:
+    """Columns that end on this endplate without osteophytes, nor where it is less deep than a share of its largest
+    depth; and their distance to the footprint's edge.
+    """
     import cc3d
     import edt
 
@@ -158,6 +165,8 @@ def _footprint(cols: Columns, heights: NDArray) -> tuple[NDArray[np.bool_], NDAr
     pieces = cc3d.connected_components(footprint, connectivity=4)
     if pieces.max() > 1:
         footprint = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
+    deep = footprint.sum(axis=1)
+    footprint &= (deep >= depth_share * deep.max())[:, None]
     return footprint, edt.edt(np.ascontiguousarray(footprint), black_border=True) * cols.step_mm
 
 
