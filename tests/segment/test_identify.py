@@ -7,7 +7,7 @@ import torch
 from verse_morph.anatomy import Level
 from verse_morph.segment.chain_prior import load_prior
 from verse_morph.segment.compute import Compute
-from verse_morph.segment.identify import LEVELS, PARTS, candidates, identify, reliable_parts, rib_evidence
+from verse_morph.segment.identify import LEVELS, Reliance, candidates, identify, reliance, rib_evidence
 from verse_morph.segment.locate import Location
 from verse_morph.segment.networks import Btrfly, BtrflyShape
 from verse_morph.segment.views import CHANNELS, WIDTH, Views
@@ -70,7 +70,7 @@ def location(ribs_at=(), sacrum=False):
     return Location(True, "", grid, spine, ribs, sacral, box, line)
 
 
-def named(called=None, reliable=PARTS, **seen):
+def named(called=None, rely=None, **seen):
     """Identification of the test scan by a network that calls levels as ``called`` says."""
     scan = Scan(np.full(SHAPE, -50, np.int16), GRID)
     there = location(**seen)
@@ -78,7 +78,7 @@ def named(called=None, reliable=PARTS, **seen):
     shift = probe.grid.to_world([0, 0, 0]) / 2
     first = probe.views.first + shift
     network = Knowing(*[maps(POINTS, 160, first, axis, called) for axis in (1, 0)])
-    return identify(scan, there, network, load_prior(), CPU, reliable)
+    return identify(scan, there, network, load_prior(), CPU, rely or Reliance())
 
 
 def test_points_and_levels_of_a_perfect_network_are_found():
@@ -141,18 +141,22 @@ def test_candidates_are_finer_than_the_views(offset):
 @pytest.mark.parametrize(("rates", "weak"), [((0.95, 0.9), False), ((0.95, 0.3), True), ((), False)])
 def test_a_naming_network_that_is_often_wrong_is_not_relied_on(rates, weak):
     metrics = {f"held_out_level_right_{view}": rate for view, rate in zip(("sagittal", "coronal"), rates, strict=False)}
-    assert ("levels" not in reliable_parts({}, {**metrics, "held_out_loss": 0.1})) is weak
+    assert reliance({}, {**metrics, "held_out_loss": 0.1}).least_margin == (np.inf if weak else 0)
+    # What was seen on whole scans counts more than what was seen on single views.
+    assert reliance({}, {**metrics, "doubt_margin": 6.5}).least_margin == 6.5
 
 
 def test_ribs_and_sacrum_are_relied_on_where_they_were_found():
     dice = {"held_out_dice_ribs": 0.7, "held_out_dice_sacrum": 0.2}
-    assert reliable_parts(dice, {}) == {"ribs", "levels"}
+    assert reliance(dice, {}) == Reliance(ribs=True, sacrum=False, least_margin=0.0)
 
 
-def test_without_reliable_levels_the_same_numbering_is_in_doubt():
+def test_below_the_margin_that_is_relied_on_the_same_numbering_is_in_doubt():
     ribs = (Level.T10, Level.T11, Level.T12)
-    sure, unsure = named(ribs_at=ribs), named(ribs_at=ribs, reliable=PARTS - {"levels"})
-    assert not sure.decoding.in_doubt
-    assert unsure.decoding.in_doubt
-    assert "numbering_in_doubt" in unsure.decoding.flags
-    assert set(unsure.decoding.points_mm) == set(sure.decoding.points_mm)
+    sure = named(ribs_at=ribs).decoding
+    assert not sure.in_doubt
+    for least, doubt in ((sure.margin - 0.01, False), (sure.margin + 0.01, True), (np.inf, True)):
+        again = named(ribs_at=ribs, rely=Reliance(least_margin=least)).decoding
+        assert again.in_doubt is doubt
+        assert ("numbering_in_doubt" in again.flags) is doubt
+        assert set(again.points_mm) == set(sure.points_mm)

@@ -320,7 +320,7 @@ def _named(scan: Scan, options: SegmentOptions, compute: Compute, clock: _Clock)
 def _located(scan: Scan, options: SegmentOptions, compute: Compute, clock: _Clock) -> _Named:
     """The first two stages; all that this module knows about them."""
     from verse_morph.segment.chain_prior import load_prior
-    from verse_morph.segment.identify import identify, reliable_parts
+    from verse_morph.segment.identify import identify, reliance
     from verse_morph.segment.locate import locate
 
     # Both before the first one runs: nobody waits for a stage that cannot be used.
@@ -330,8 +330,8 @@ def _located(scan: Scan, options: SegmentOptions, compute: Compute, clock: _Cloc
     if not location.found:
         raise InputError(f"no spine found in {scan.name}: {location.reason}")
     with clock.stage("identify", "naming the vertebrae"):
-        reliable = reliable_parts(clock.metrics["locate"], clock.metrics["identify"])
-        identification = identify(scan, location, naming, load_prior(), compute, reliable)
+        rely = reliance(clock.metrics["locate"], clock.metrics["identify"])
+        identification = identify(scan, location, naming, load_prior(), compute, rely)
     decoding = identification.decoding
     if not decoding.points_mm:
         raise InputError(f"no vertebra found in {scan.name}, although a spine seems to be in it; give --centroids")

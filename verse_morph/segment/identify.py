@@ -51,9 +51,9 @@ SACRUM_CM3 = 6.0
 SACRUM_CONFIDENCE = 0.9
 # Ribs and sacrum count only where the locating network found them on held-out scans at least this well (Dice).
 RELIABLE_DICE = 0.5
-# Share of held-out levels that a naming network must get right before its margin can take a numbering out of doubt.
+# Where a card does not say from which margin on its network's numberings held on whole scans, the network must get this
+# share of held-out levels right before the decoder's own threshold can take a numbering out of doubt.
 LEAST_LEVELS_RIGHT = 0.8
-PARTS = frozenset({"ribs", "sacrum", "levels"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,24 +83,38 @@ class Identification:
     grid: Grid
 
 
-def reliable_parts(locating: Mapping[str, Any], naming: Mapping[str, Any]) -> frozenset[str]:
-    """What may decide about a numbering, from the metrics of the two networks' cards.
+@dataclass(frozen=True)
+class Reliance:
+    """What may decide about a numbering, and when it is beyond doubt.
+
+    Parameters
+    ----------
+    ribs, sacrum : bool
+        Whether the locating network is known to find them.
+    least_margin : float
+        Log-odds below which a numbering is in doubt, whatever the decoder's own threshold; infinite where the naming
+        network is wrong too often for any of its numberings to be beyond doubt.
+    """
+
+    ribs: bool = True
+    sacrum: bool = True
+    least_margin: float = 0.0
+
+
+def reliance(locating: Mapping[str, Any], naming: Mapping[str, Any]) -> Reliance:
+    """What the metrics of the two networks' cards allow.
 
     Parameters
     ----------
     locating, naming : Mapping
-
-    Returns
-    -------
-    frozenset of str
-        ``ribs`` and ``sacrum`` where the locating network is known to find them; ``levels`` unless the naming network
-        is known to be wrong too often for any of its numberings to be beyond doubt.
+        ``doubt_margin`` of the naming network, where its card has one, was found on whole scans
+        (``benchmarks/naming.py``).
     """
-    dice = {part: locating.get(f"held_out_dice_{part}") for part in ("ribs", "sacrum")}
-    found = {part for part, value in dice.items() if value is not None and float(value) >= RELIABLE_DICE}
+    dice = [locating.get(f"held_out_dice_{part}") for part in ("ribs", "sacrum")]
+    ribs, sacrum = (value is not None and float(value) >= RELIABLE_DICE for value in dice)
     rates = [float(value) for name, value in naming.items() if name.startswith("held_out_level_right")]
     weak = bool(rates) and min(rates) < LEAST_LEVELS_RIGHT
-    return frozenset(found if weak else found | {"levels"})
+    return Reliance(ribs, sacrum, float(naming.get("doubt_margin", np.inf if weak else 0.0)))
 
 
 def identify(
@@ -109,7 +123,7 @@ def identify(
     model: nn.Module,
     prior: ChainPrior,
     compute: Compute,
-    reliable: frozenset[str] = PARTS,
+    rely: Reliance = Reliance(),
 ) -> Identification:
     """Name the vertebrae of a scan whose spine was located.
 
@@ -122,8 +136,8 @@ def identify(
         Of the stage ``identify``.
     prior : ChainPrior
     compute : Compute
-    reliable : frozenset of str
-        What may decide, see :func:`reliable_parts`; without ``levels`` every numbering is in doubt.
+    rely : Reliance
+        What may decide, see :func:`reliance`.
 
     Notes
     -----
@@ -138,12 +152,12 @@ def identify(
     sagittal, coronal = _heatmaps(views, model, compute)
     bodies, level_log, confidence = candidates(sagittal, coronal, views, line, grid)
     ribs = rib_evidence(location, scan.grid, bodies)
-    if "ribs" in reliable:
+    if rely.ribs:
         level_log = level_log + _rib_log(ribs)
-    top = _sacrum_top(location) if "sacrum" in reliable else None
+    top = _sacrum_top(location) if rely.sacrum else None
     detections = detections_of(bodies, TEMPER * level_log, confidence, top)
     decoding = decode(detections, prior)
-    if "levels" not in reliable and not decoding.in_doubt:
+    if decoding.margin is not None and decoding.margin < rely.least_margin and not decoding.in_doubt:
         decoding = replace(decoding, in_doubt=True, flags=(*decoding.flags, DecodingFlag.IN_DOUBT))
     return Identification(decoding, detections, ribs, views, sagittal, coronal, grid)
 
