@@ -107,8 +107,9 @@ def compared(case: Case, predicted: Path, truth: dict[str, Any]) -> list[dict[st
 
 
 def _all_right(true: Spine, predicted: Spine) -> bool:
-    """Whether all vertebrae with a body in view bear their own names."""
-    return all(named_right(true, predicted, v.level) for v in true if v.centre_mm is not None)
+    """Whether all vertebrae with a body in view bear their own names, and no others have any."""
+    levels = {v.level for spine in (true, predicted) for v in spine if v.centre_mm is not None}
+    return all(named_right(true, predicted, level) for level in levels)
 
 
 def share(part: pd.DataFrame, way: str) -> str:

@@ -172,3 +172,10 @@ def test_a_study_of_nobody_that_was_assessed(people):
     assert found.tables["prevalence"].empty
     assert found.tables["tests"].empty
     assert np.isnan(found.tables["beside_paper"].query("cohort == 'this cohort'")["share_pct"]).all()
+
+
+def test_a_study_of_an_empty_table(people):
+    found = study(people(vendor=["GE"]).iloc[:0])
+    assert found.outcomes == ()
+    for name in ("prevalence", "castellvi", "tests", "vendor_by_castellvi", "inclusion", "series_contradictions"):
+        assert found.tables[name].empty, name

@@ -53,6 +53,18 @@ def test_what_cannot_be_tested_says_why(people, columns, why):
     assert within["method"] == "not tested"
 
 
+@pytest.mark.parametrize("outcome", ["stump_rib", "castellvi"])
+def test_nobody_at_all_is_not_tested(people, outcome):
+    nobody = people(vendor=["GE"]).iloc[:0]
+    rows = [association(nobody, outcome), *over_strata(nobody, outcome)]
+    rows += compare(pd.DataFrame({"scan": [], "level": [], "height_mm": []}), nobody, "height_mm")
+    if outcome != "castellvi":
+        rows.append(trend(nobody, outcome))
+    for row in rows:
+        assert (row["method"], row["n"]) == ("not tested", 0)
+        assert row["why"]
+
+
 def test_an_empty_cell_is_tested_but_has_no_bootstrap_interval_where_a_category_is_rare(people):
     table = people(vendor=["GE"] * 20 + ["Siemens"] * 20, cervical_ribs=[0] * 20 + [0] * 18 + [1] * 2)
     found = association(table, "cervical_rib")

@@ -81,6 +81,17 @@ def test_a_rib_that_passes_the_next_vertebra_is_not_its_own():
     assert ribs["L1", "left"].kind == "none"
 
 
+def test_a_rib_that_the_next_outline_cuts_in_two_is_no_stump():
+    scene = Scene()
+    scene.vertebra("T12", (0, 0, 25))
+    scene.vertebra("L1", (0, 0, -10), half=(36, 22, 12))
+    scene.rod([(-21.5, -6, 25), (-29, -6, 4), (-40, -10, -40)])
+    rib = found(scene)["T12", "left"]
+    assert rib.kind == "not_assessable"
+    assert rib.truncated
+    assert "ends at the outline" in rib.why
+
+
 def test_labelled_ribs_need_no_ct():
     scene = scene_with(30)
     rod = (scene.hu > 100) & (scene.labels == 0)

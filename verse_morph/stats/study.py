@@ -60,7 +60,8 @@ def study(participants: pd.DataFrame, seed: int = 0, unit: str = "subject") -> S
     recorded = [item.name for item in VARIANTS if participants[item.column].notna().any()]
     graded = participants["castellvi"].notna().any()
     outcomes = (*recorded, GRADES) if graded else tuple(recorded)
-    groups = [by for by in ("vendor", "split", "sex") if participants[by].notna().any()]
+    known = [by for by in ("vendor", "split", "sex") if participants[by].notna().any()]
+    groups: list[str | None] = [*known] or [None]
     shares = [prevalence(participants, by, recorded, unit) for by in groups]
     grades = [grade_shares(participants, by, unit) for by in groups]
     tables = {

@@ -450,6 +450,11 @@ def _classed(rib: Rib, piece: Piece, near: Neighbourhood, rules: Rules) -> Rib:
     kind, why = "rib" if length >= rules.stump_mm else "stump", ""
     if truncated and kind == "stump":
         kind, why = "not_assessable", f"the border of the image cuts the rib after {length:.0f} mm"
+    if rib.source == "ct" and _ends_at_an_outline(rib, near):
+        truncated, borderline = True, False
+        why = why or f"its bone ends at the outline of a vertebra after {length:.0f} mm"
+        if kind == "stump" and rib.level is not Level.C7:
+            kind, why = "not_assessable", f"{why}, which may have taken in the rest"
     if piece.joint_mm is not None and rib.points_mm is not None:
         free = float(np.linalg.norm(piece.joint_mm - rib.points_mm[0], axis=1).min())
         # A short rib that was parted from another may be the first part of a long one.
@@ -466,6 +471,19 @@ def _classed(rib: Rib, piece: Piece, near: Neighbourhood, rules: Rules) -> Rib:
         elif not why:
             why = f"it touches another vertebra's rib {free:.0f} mm from its head, parted where the bone is darkest"
     return replace(rib, kind=kind, why=why, truncated=truncated, borderline=borderline)
+
+
+def _ends_at_an_outline(rib: Rib, near: Neighbourhood) -> bool:
+    """Whether the tip lies where bone beside the mask begins not to be looked at: a mask that takes part of a rib for
+    a process cuts it in two.
+    """
+    assert rib.points_mm is not None
+    reach = _peel_mm(near) + float(near.grid.spacing_mm.max())
+    middle, more = near.grid.to_index(rib.points_mm[-1]), reach / near.grid.spacing_mm
+    low = np.maximum(np.floor(middle - more), 0).astype(int)
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, np.ceil(middle + more) + 1, strict=True))
+    voxels = np.argwhere(near.levels[box] > 0) + low
+    return bool((np.linalg.norm(near.grid.to_world(voxels) - rib.points_mm[-1], axis=1) <= reach).any())
 
 
 def _parted(rib: Rib, joint_mm: FloatArray, near: Neighbourhood) -> bool:
