@@ -61,7 +61,7 @@ def test_a_vertebra_that_was_not_assessed_never_looks_like_a_normal_one(demo):
     odd = replace(spine, vertebrae=tuple(replace(v, **changed.get(str(v.level), {})) for v in spine))
     table.loc[table["level"].isin(["L1", "L2", "L3"]), "genant_grade"] = np.nan
     for axes in figure_sheet(odd, labels, None, table).axes:
-        assert {"L1 (cut)", "L2 (not measured)", "L3 (grade not assessed)", "L4", "L5"} <= set(texts(axes))
+        assert {"L1\n(cut)", "L2\n(not\nmeasured)", "L3\n(grade not\nassessed)", "L4", "L5"} <= set(texts(axes))
         assert not {"L1", "L2", "L3"} & set(texts(axes))
 
 

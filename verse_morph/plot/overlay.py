@@ -107,11 +107,16 @@ def name_of(vertebra: Vertebra, row: pd.Series | None) -> str:
     grade not assessed.
     """
     if Flag.BODY_CUT in vertebra.flags:
-        return f"{vertebra.level} (cut)"
+        return f"{vertebra.level}\n(cut)"
     if vertebra.frame is None:
-        return f"{vertebra.level} (not measured)"
+        return f"{vertebra.level}\n(not\nmeasured)"
     unknown = row is not None and not np.isfinite(row["genant_grade"])
-    return f"{vertebra.level} (grade not assessed)" if unknown else str(vertebra.level)
+    return f"{vertebra.level}\n(grade not\nassessed)" if unknown else str(vertebra.level)
+
+
+def name_size(name: str) -> float:
+    """Font size of a name: small where it says more than the level, as there is little room in front of a body."""
+    return 6.5 if "\n" in name else 9.0
 
 
 def draw_image(axes: Axes, on: Sheet, labels: LabelMap, scan: Scan | None) -> None:
@@ -198,12 +203,13 @@ def _name(axes: Axes, on: Sheet, vertebra: Vertebra, row: pd.Series | None) -> N
     at = float(np.percentile(voxels[:, on.across], 99.5)) + 5
     edge = float(on.horizontal_mm[-1]) - 3
     height = float(np.mean(voxels[:, 2]))
+    name = name_of(vertebra, row)
     axes.text(
         min(at, edge),
         height,
-        name_of(vertebra, row),
+        name,
         color="white",
-        fontsize=9,
+        fontsize=name_size(name),
         ha="right",
         va="center",
         weight="bold",

@@ -40,6 +40,7 @@ NAMES_APART_MM = 7.0
 SHOWN_MM = {1: (-60.0, 45.0), 0: (-55.0, 55.0)}
 BEYOND_RIM_MM = 18.0
 TITLE: dict[str, Any] = {"fontsize": 10, "pad": 4}
+STARRED = "* cut, not measured, or fracture grade not assessed"
 # Bars of a vertebra whose fracture grade was not assessed: neither the grey of grade 0 nor any other grade's colour.
 NOT_ASSESSED: dict[str, Any] = {"color": "white", "hatch": "//////"}
 
@@ -103,7 +104,7 @@ def report_sheet(
         _regions(axes[2], sheets[2], spine, rows)
     _bars(axes[-1], vertebrae)
     made.suptitle(spine.name, fontsize=13, weight="bold", x=0.01, ha="left", y=0.995)
-    made.text(0.01, 0.012, footer(vertebrae, discs, curves), fontsize=9)
+    made.text(0.01, 0.012, f"{footer(vertebrae, discs, curves)}\n{STARRED}", fontsize=9)
     return made
 
 
@@ -130,7 +131,8 @@ def _names(axes: Axes, on: Sheet, spine: Spine, rows: Mapping[str, pd.Series]) -
         if any(abs(height - other) < NAMES_APART_MM for other in taken):
             continue
         taken.append(height)
-        name = name_of(vertebra, rows.get(str(vertebra.level)))
+        noted = name_of(vertebra, rows.get(str(vertebra.level))) != str(vertebra.level)
+        name = f"{vertebra.level}*" if noted else str(vertebra.level)
         axes.text(edge, height, name, color="white", fontsize=9, weight="bold", va="center", clip_on=True)
 
 
