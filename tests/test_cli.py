@@ -1,5 +1,6 @@
 """The command line: what it writes, what it says, and what it leaves behind when something is wrong."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -105,7 +106,8 @@ def test_measure_writes_the_whole_folder_and_nothing_else(call, case, mask, tmp_
 
 @pytest.mark.slow
 def test_uncertainty_stands_beside_the_printed_numbers(call, mask, tmp_path, monkeypatch):
-    monkeypatch.setattr("verse_morph.measure.uncertainty.DRAWS", 5)
+    # By its name the module would be looked for in the function `verse_morph.measure`.
+    monkeypatch.setattr(importlib.import_module("verse_morph.measure.uncertainty"), "DRAWS", 5)
     code, text, _ = call("measure", mask, "-o", tmp_path, "--uncertainty", "--no-meshes", "--figures")
     assert code == 0
     table, spread = (pd.read_csv(tmp_path / "solid" / f"{name}.csv") for name in ("vertebrae", "uncertainty"))
