@@ -85,7 +85,7 @@ class Rib:
     length_mm : float or None
         From the middle of the head to the tip along the middle line; at least this where ``truncated``.
     truncated : bool
-        The rib meets the border of the image.
+        The rib meets the border of the image, the outline of a vertebra, or another rib that it merges with.
     borderline : bool
         The length lies in the band where stump and rib are a matter of taste.
     why : str
