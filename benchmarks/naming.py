@@ -6,8 +6,9 @@
 Folders in VerSe's layout with centroids. Only locating and naming run, no outlines. A true vertebra with less than 8 mm
 of scan above or below its centre is a sliver and is not counted. ``identified``: the nearest named point within 20 mm
 bears its level. A scan is wrong when a named point within 10 mm of a true one bears another level: further away it may
-be a vertebra cut by the border, of which the truth has no point. The table gives, for every margin, how many scans reach it and how many of those are wrong, with Wilson's 95 %
-interval; the last line is ``identified NN.N % of N, scans wrong N of M``.
+be a vertebra cut by the border, of which the truth has no point. The table gives, for every margin, how many scans
+reach it and how many of those are wrong, with Wilson's 95 % interval; the last line is ``identified NN.N % of N, scans
+wrong N of M``.
 """
 
 from __future__ import annotations
