@@ -283,6 +283,7 @@ class _Named:
 def _with_networks(scan: Scan, options: SegmentOptions, clock: _Clock) -> Segmentation:
     import torch
 
+    from verse_morph.segment.between import off_discs
     from verse_morph.segment.compute import choose_compute
     from verse_morph.segment.merge import merge
     from verse_morph.segment.outline import outline
@@ -297,6 +298,8 @@ def _with_networks(scan: Scan, options: SegmentOptions, clock: _Clock) -> Segmen
         # Points that somebody set stay where they are.
         found_here = named.decoding is not None
         outlined = outline(source, named.points_mm, model, compute, clock.report, recentre=found_here)
+        if found_here:
+            outlined = off_discs(outlined, source, model, compute)
     added: frozenset[Level] = frozenset()
     if options.add_missed and named.location is not None:
         with clock.stage("missed", "looking for missed vertebrae"):
