@@ -202,3 +202,13 @@ def test_a_long_rib_may_end_no_farther_out_than_it_began():
     rib = found(scene)["T3", "left"]
     assert rib.kind == "rib"
     assert rib.length_mm > 140
+
+
+def test_bone_longer_than_any_rib_is_not_measured_as_one():
+    scene = Scene(shape=(160, 150, 60))
+    scene.vertebra("T3", (0, -30, 0), half=(16, 22, 12))
+    scene.rod([(-21, -36, 0), (-68, -36, 0), (-68, 64, -4), (68, 64, -6), (68, -68, -8)])
+    rib = found(scene)["T3", "left"]
+    assert rib.kind == "not_assessable"
+    assert rib.length_mm is None
+    assert "longer than any rib" in rib.why

@@ -46,6 +46,9 @@ SMALLEST_MM3 = 60.0
 AWAY_MM, INWARDS_MM = 3.0, 8.0
 # A rib longer than this may end no farther out than it began.
 LONG_MM = 100.0
+# No rib is longer (the longest of one patient's labelled 24 measures 299 mm): such a line runs on into collarbone, arm
+# or breastbone.
+LONGEST_MM = 400.0
 # No rib is thicker; bone that merges with others is.
 THICKEST_MM2 = 260.0
 # Ribs descend this far below their vertebra.
@@ -433,6 +436,9 @@ def _rib(
     line = trace(piece.mask, near.grid.crop(piece.box), _start(frame, side), strength)
     if line.section_mm2 > THICKEST_MM2:
         why = f"the bone beside it is {line.section_mm2:.0f} mm2 thick: it merges with other bone"
+        return Rib(level, side, "not_assessable", why=why, source=source)
+    if line.length_mm > LONGEST_MM:
+        why = f"its bone goes on for {line.length_mm:.0f} mm, longer than any rib: it merges with other bone"
         return Rib(level, side, "not_assessable", why=why, source=source)
     if not _is_rib(line, frame, (level, side), rules):
         if piece.joint_mm is not None:
