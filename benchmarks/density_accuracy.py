@@ -19,20 +19,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from phantom_cases import SAMPLINGS as CASE_SAMPLINGS
 from phantom_cases import asked, draw, jobs_of, read_cases, run_all
 from report_parts import markdown, write
 
 from verse_morph.anatomy import VERSE, Level
 
-# Slice axis (0 sagittal, 2 axial) and thickness in mm.
-SAMPLINGS = {
-    "1 mm": (2, 1.0),
-    "sagittal 2 mm": (0, 2.0),
-    "sagittal 3 mm": (0, 3.0),
-    "axial 2 mm": (2, 2.0),
-    "axial 3 mm": (2, 3.0),
-    "axial 5 mm": (2, 5.0),
-}
+SAMPLINGS = CASE_SAMPLINGS | {"axial 5 mm": (2, 5.0)}
 NOISE_HU = 60.0
 MARGIN_MM, BEYOND_SLICE_MM, VEIN_MM = 3.0, 2.0, 4.0
 AIM_CLEAN, AIM_NOISY = 3.0, 6.0

@@ -12,13 +12,13 @@ from itertools import pairwise
 import numpy as np
 from torch import nn
 
-from verse_morph.anatomy import Level, missing_between
+from verse_morph.anatomy import Level
 from verse_morph.segment.compute import Compute
-from verse_morph.segment.outline import Outlined, core, outline
+from verse_morph.segment.outline import Outlined, core, outline, steps_mm
 from verse_morph.segment.resample import Reduced
 from verse_morph.space import FloatArray
 
-# Outlines with a mean probability inside of less than this are unsure; those of whole vertebrae on discs are not.
+# Outlines with a mean probability inside of less than this are unsure; one whole vertebra is outlined more surely.
 UNSURE = 0.92
 # Bodies of neighbours in the row lie this many usual steps apart at least, or two outlines claim one vertebra; what a
 # step that is longer or shorter than usual by all of itself costs, in certainty.
@@ -44,20 +44,19 @@ def off_discs(
     Returns
     -------
     tuple of Outlined
-        The same levels. Places are those with the largest sum of certainties among all in which neighbours' bodies
-        keep apart.
+        The same levels, at the places with the largest sum of certainties less what uneven steps between bodies cost.
     """
     if len(outlined) < FEWEST or all(_sure(each) for each in outlined):
         return tuple(outlined)
     points = np.array([_middle(each) for each in outlined])
     steps = np.diff(points, axis=0)
-    lengths = np.linalg.norm(steps, axis=1)
-    # A step over a level that was not found is as long as two.
-    levels = np.array([1 + len(missing_between(a.level, b.level)) for a, b in pairwise(outlined)])
-    single = lengths / levels
-    usual = levels * np.array([np.median(single[max(0, k - 2) : k + 3]) for k in range(len(steps))])
+    single = list(steps_mm({each.level: point for each, point in zip(outlined, points, strict=True)}).values())
+    usual = np.array([np.median(single[max(0, k - 2) : k + 3]) for k in range(len(steps))])
+    # A step over a level that was not found is as long as two: what it measures is a level.
+    across = np.linalg.norm(steps, axis=1) ** 2 * usual / single
     options = [_options(outlined, points, k, source, model, compute) for k in range(len(outlined))]
-    chosen = _best_row(options, steps / (lengths * usual)[:, None])
+    middles = [np.array([p, *map(_middle, column[1:])]) for p, column in zip(points, options, strict=True)]
+    chosen = _best_row(options, middles, steps / across[:, None])
     gained = sum(new.certainty - old.certainty for new, old in zip(chosen, outlined, strict=True))
     return chosen if gained >= GAIN else tuple(outlined)
 
@@ -87,12 +86,13 @@ def _options(
     return [each, *(m for m in moved if m.volume_mm3 >= least)]
 
 
-def _best_row(options: Sequence[Sequence[Outlined]], down: FloatArray) -> tuple[Outlined, ...]:
+def _best_row(
+    options: Sequence[Sequence[Outlined]], middles: Sequence[FloatArray], down: FloatArray
+) -> tuple[Outlined, ...]:
     """One option of each vertebra: the largest sum of certainties, less what uneven steps cost.
 
-    A usual step measures 1 along each row of ``down`` (n - 1, 3).
+    ``middles`` are those of the options' bodies; a usual step measures 1 along each row of ``down`` (n - 1, 3).
     """
-    middles = [np.array([_middle(each) for each in column]) for column in options]
     total = [np.array([each.certainty for each in options[0]])]
     back: list[np.ndarray] = []
     for k, (above, below) in enumerate(pairwise(middles)):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verse_morph.anatomy import Level, missing_between
-from verse_morph.segment.outline import HALF, Outlined
+from verse_morph.segment.outline import HALF, Outlined, steps_mm
 from verse_morph.segment.resample import nearest
 from verse_morph.space import FloatArray, Grid
 
@@ -42,10 +41,7 @@ def missed_points(
     levels = sorted(points_mm)
     if len(levels) < 2:
         return {}
-    steps = {
-        (a, b): float(np.linalg.norm(points_mm[b] - points_mm[a])) / (1 + len(missing_between(a, b)))
-        for a, b in pairwise(levels)
-    }
+    steps = steps_mm(points_mm)
     usual = float(np.median(list(steps.values())))
     proposed: dict[Level, FloatArray] = {}
     for (upper, lower), step in steps.items():

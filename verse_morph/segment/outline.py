@@ -141,6 +141,19 @@ def core(outlined: Outlined) -> Core | None:
     return Core(outlined.grid.to_world(middle), depth)
 
 
+def steps_mm(points_mm: Mapping[Level, FloatArray]) -> dict[tuple[Level, Level], float]:
+    """Distance of neighbours in a row of vertebrae, head to foot, mm a level: over one that was not found, half of it.
+
+    Parameters
+    ----------
+    points_mm : Mapping[Level, array (3,)]
+    """
+    return {
+        (a, b): float(np.linalg.norm(points_mm[b] - points_mm[a])) / (1 + len(missing_between(a, b)))
+        for a, b in pairwise(sorted(points_mm))
+    }
+
+
 def _outlined(source: Reduced, level: Level, point_mm: FloatArray, model: nn.Module, compute: Compute) -> Outlined:
     grid = patch_grid(point_mm)
     channels = np.stack([to_input(sample(source, grid)), heatmap(grid.shape, grid.to_index(point_mm))])
@@ -169,10 +182,8 @@ def _no_jump(level: Level, centre_mm: FloatArray, points_mm: Mapping[Level, Floa
     """The body's middle, or, where it lies beyond the next place in the row, that place."""
     order = sorted(points_mm)
     here = order.index(level)
-    others = [each for each in order if each is not level]
-    steps = [
-        float(np.linalg.norm(points_mm[b] - points_mm[a])) for a, b in pairwise(others) if not missing_between(a, b)
-    ]
+    others = steps_mm({each: points_mm[each] for each in order if each is not level})
+    steps = [step for pair, step in others.items() if not missing_between(*pair)]
     # Within the row both neighbours hold a vertebra in its place; too short a row has no usual step.
     if here not in (0, len(order) - 1) or len(steps) < FEWEST_STEPS:
         return centre_mm
