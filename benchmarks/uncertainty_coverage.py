@@ -5,16 +5,20 @@ perfect mask; `within when redrawn, %` counts measurements of every redrawn one,
 as a reader's may be. About 95 % is what two standard deviations promise; less says that a bias is not in them, more
 that they are larger than needed. Bias is the mean error in standard deviations.
 
+Every phantom is a file of its own, so a run that was stopped goes on.
+
 Run: .venv/bin/python benchmarks/uncertainty_coverage.py -n 4 -o results/uncertainty_coverage
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from phantom_cases import read_cases, run_all
 from report_parts import markdown, write
 
 SAMPLINGS = {"1 mm": (1.0, 1.0, 1.0), "sagittal 2 mm": (2.0, 1.0, 1.0), "axial 2 mm": (1.0, 1.0, 2.0)}
@@ -50,7 +54,10 @@ def run_case(seed: int, sampling: str, draws: int) -> pd.DataFrame:
             for name in numbers:
                 row = {"seed": seed, "sampling": sampling, "table": table, "row": key, "quantity": name}
                 row |= {"true": truth.at[key, name], "measured": found.at[key, name]}
-                row |= {"sd": spreads.at[key, f"{name}_sd"], "redrawn": [t.at[key, name] for t in others]}
+                row |= {
+                    "sd": spreads.at[key, f"{name}_sd"],
+                    "redrawn": json.dumps([float(t.at[key, name]) for t in others]),
+                }
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -63,7 +70,7 @@ def summarise(cases: pd.DataFrame) -> pd.DataFrame:
         if known.empty:
             continue
         error = (known["measured"] - known["true"]) / known["sd"]
-        again = np.stack(known["redrawn"].to_list()).astype(float) - known[["true"]].to_numpy(float)
+        again = np.array([json.loads(drawn) for drawn in known["redrawn"]]) - known[["true"]].to_numpy(float)
         again = again / known[["sd"]].to_numpy(float)
         rows.append(
             {
@@ -87,11 +94,17 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=4, help="phantoms")
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--sampling", action="append", choices=list(SAMPLINGS), help="only these; may be repeated")
-    parser.add_argument("-o", "--output", type=Path, help="write OUTPUT.md and OUTPUT.csv")
+    parser.add_argument("--minutes", type=float, default=np.inf, help="begin no phantom after this time")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="folder with one CSV per phantom, and the table"
+    )
     options = parser.parse_args()
-    jobs = [(seed, sampling) for sampling in options.sampling or SAMPLINGS for seed in range(options.n)]
-    cases = pd.concat([run_case(*job, options.draws) for job in jobs], ignore_index=True)
-    text = ["# Coverage of two standard deviations", "", f"{options.n} phantoms, T11 to L5, {options.draws} draws.", ""]
+    names = {sampling.replace(" ", "-"): sampling for sampling in options.sampling or SAMPLINGS}
+    jobs = [(seed, name) for seed in range(options.n) for name in names]
+    run_all(jobs, options.output, options.minutes, lambda seed, name: run_case(seed, names[name], options.draws))
+    cases = read_cases(options.output)
+    text = ["# Coverage of two standard deviations", ""]
+    text += [f"{cases['seed'].nunique()} phantoms, T11 to L5, {options.draws} draws.", ""]
     text += [*markdown(summarise(cases), lambda column: 0 if "%" in column else 2), ""]
     write(options.output, "\n".join(text), cases)
 

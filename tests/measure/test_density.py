@@ -11,7 +11,7 @@ from verse_morph.errors import NotMeasurable
 from verse_morph.measure import density, measure
 from verse_morph.measure.density import Acquisition, histogram, lumbar_density
 from verse_morph.measure.roi import eroded_body, roi_mask, slice_axes, trabecular_roi, vein_region
-from verse_morph.phantom.solids import Body, Placement, Sampling, SolidVertebra, spine_labelmap
+from verse_morph.phantom.solids import Body, Placement, Sampling, SolidVertebra, rotation, spine_labelmap
 from verse_morph.shape import build_spine
 from verse_morph.space import Grid
 from verse_morph.volume import LabelMap, Scan
@@ -65,7 +65,36 @@ def test_the_region_of_a_box_is_a_box_smaller_by_its_margin(margin):
     np.testing.assert_allclose(size[[0, 2]], [44 - 2 * margin, 26 - 2 * margin], atol=1.01)
     assert size[1] == pytest.approx(34 - 2 * margin, abs=1.5)
     at = found.grid.to_world(np.argwhere(deep))
-    assert found.body_depth_at(at).min() >= margin - 1e-3
+    assert found.body_depth_at(at).min() >= margin - 0.15  # the smoothed field is rounded at the edges
+
+
+@pytest.mark.parametrize("margin", [2.0, 3.0, 4.0])
+def test_a_turned_box_is_eroded_by_the_margin_and_no_more(margin):
+    """A distance between voxel centres reads a third of a voxel too shallow at this depth: 6 % of the region."""
+    turned = Placement(rotation(14, -11, 17), np.array(FACES))
+    mask = spine_labelmap({Level.L2: (BOX, turned)}, Sampling((1.0, 1.0, 1.0), margin_mm=5))
+    found = build_spine(mask).vertebrae[0]
+    inside = local(found, found.body)
+    deep = local(found, eroded_body(found, margin))
+    size, left = np.ptp(inside, axis=0), np.ptp(deep, axis=0)
+    np.testing.assert_allclose(left, size - 2 * margin, atol=0.6)
+    box = np.prod(np.array([44.0, size[1], 26.0]) - 2 * margin)
+    assert len(deep) == pytest.approx(box, rel=0.04)
+
+
+def test_in_the_neck_the_region_is_no_wider_than_the_lower_endplate():
+    """Roots of transverse processes and the masses beside the dens belong to the mask in front of the canal."""
+
+    def with_wings(mask):
+        out = np.array(mask.labels)
+        x, y, z = np.moveaxis(mask.grid.to_world(np.moveaxis(np.indices(out.shape), 0, -1)), -1, 0)
+        out[(np.abs(x) < 20) & (np.abs(y - 1) < 6) & (np.abs(z) < 3.8)] = out.max()
+        return LabelMap(out, mask.grid, VERSE)
+
+    mask = with_wings(labels(level=Level.C5, solid=SolidVertebra(Body(20, 17, 16, 16, footprint="box"))))
+    found = build_spine(mask, ct(mask)).vertebrae[0]
+    assert np.abs(local(found, eroded_body(found, 3.0))[:, 0]).max() > 9
+    assert np.abs(local(found, trabecular_roi(found).mask)[:, 0]).max() <= 7.6
 
 
 @pytest.mark.parametrize(("spacing", "axis"), [((3.0, 1.0, 1.0), 0), ((1.0, 1.0, 3.0), 2)])
@@ -205,7 +234,7 @@ def test_the_saved_mask_covers_the_region_in_any_storage_order():
     roi = trabecular_roi(spine.vertebrae[0])
     assert (saved.labels > 0).sum() == roi.mask.sum()
     inside = spine.vertebrae[0].body_depth_at(stored.grid.to_world(np.argwhere(saved.labels)))
-    assert inside.min() >= 3 - 1e-3
+    assert inside.min() >= 3 - 0.15
 
 
 def test_the_saved_mask_of_a_fine_image_covers_pairs_of_voxels():
@@ -214,7 +243,8 @@ def test_the_saved_mask_of_a_fine_image_covers_pairs_of_voxels():
     saved, roi = roi_mask(spine, mask), trabecular_roi(spine.vertebrae[0])
     assert (saved.labels > 0).sum() == 4 * roi.mask.sum()
     inside = spine.vertebrae[0].body_depth_at(mask.grid.to_world(np.argwhere(saved.labels)))
-    assert inside.min() >= 3 - 0.4
+    # Voxels of 0.7 x 0.7 x 1 mm: half of their diagonal.
+    assert inside.min() >= 3 - 0.75 - 0.15
 
 
 def test_a_histogram_holds_every_voxel():

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verse_morph.errors import NotMeasurable
-from verse_morph.measure.body import per_vertebra, require_frame
+from verse_morph.measure.body import endplate_extents, per_vertebra, require_endplate, require_frame
 from verse_morph.space import Grid, canonical, paint, restore
 from verse_morph.spine import Spine, Vertebra
 from verse_morph.volume import LabelMap
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 MARGIN_MM = 3.0
 # Along the slice axis a slice more than across, less this: 3 mm become slice thickness + 2 mm.
@@ -29,6 +33,8 @@ METAL_HU = 2000.0
 DENSE_REACH_MM = 2.0
 # The same value in more than this share of the region: padding, a thresholded image, anything but a CT.
 CONSTANT_SHARE = 0.3
+# How far a distance between voxel centres may be from that to the surface, and a little.
+UNSURE_VOXELS = 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +75,16 @@ def trabecular_roi(vertebra: Vertebra, margin_mm: float = MARGIN_MM) -> Roi:
 
     Notes
     -----
+    In the neck the region is no wider than the lower endplate less the margin on both sides: beside it a mask runs on
+    into the roots of the transverse processes and, in C2, into the masses below the upper joints.
+
     The slice axis is that of the coarsest voxels and the slice thickness their size: slices thicker than their
     distance take in more of the cortex than this margin knows of.
     """
     hu = require_hu(vertebra)
     deep = eroded_body(vertebra, margin_mm) & ~vein_region(vertebra)
+    if vertebra.level.region == "cervical":
+        deep &= _above_lower_endplate(vertebra, margin_mm)
     dense, metal = _dense(vertebra)
     mask = deep & ~dense
     volume = float(mask.sum()) * vertebra.grid.voxel_volume_mm3 / 1000
@@ -116,13 +127,70 @@ def eroded_body(vertebra: Vertebra, margin_mm: float) -> NDArray[np.bool_]:
     if vertebra.body is None or vertebra.body_field_mm is None:
         raise vertebra.missing("body")
     spacing = vertebra.grid.spacing_mm
-    deep = vertebra.body & (vertebra.body_field_mm >= margin_mm)
+    deep = vertebra.body & (_depth_near(vertebra, vertebra.body_field_mm, margin_mm) >= margin_mm)
     for axis in slice_axes(vertebra.grid):
         along = max(margin_mm, spacing[axis] + margin_mm - SLICE_MARGIN_OFFSET_MM)
         # A voxel's centre lies half a voxel behind its face.
         layers = int(np.ceil(along / spacing[axis] - 0.5 - 1e-6))
         deep = deep & minimum_filter1d(vertebra.body, 2 * layers + 1, axis=axis, mode="constant", cval=0)
     return np.asarray(deep, dtype=bool)
+
+
+def _above_lower_endplate(vertebra: Vertebra, margin_mm: float) -> NDArray[np.bool_]:
+    """Voxels of the body above its lower endplate, a margin within the endplate's left and right ends."""
+    width, _ = endplate_extents(vertebra, upper=False)
+    frame, plate = require_frame(vertebra), require_endplate(vertebra, upper=False)
+    if vertebra.body is None:
+        raise vertebra.missing("body")
+    at = np.argwhere(vertebra.body)
+    across = (vertebra.grid.to_world(at) - plate.rim.point_mm) @ frame.right
+    out = np.zeros(vertebra.mask.shape, bool)
+    out[tuple(at[(across >= width.low + margin_mm) & (across <= width.high - margin_mm)].T)] = True
+    return out
+
+
+def _depth_near(vertebra: Vertebra, field_mm: NDArray, depth_mm: float) -> NDArray[np.float32]:
+    """The body's field with true distances to its zero surface wherever it is within a voxel of a depth.
+
+    A distance field of voxels counts to the nearest centre outside. Near the surface half a voxel makes up for that;
+    the deeper a voxel lies, the more centres compete to be the nearest, and the more it reads too shallow: by 0.3
+    voxels at three voxels' depth.
+    """
+    spacing = vertebra.grid.spacing_mm
+    unsure = np.abs(field_mm - depth_mm) <= UNSURE_VOXELS * float(spacing.max())
+    surface = _surface(vertebra)
+    if not unsure.any() or not surface.n:
+        return field_mm
+    out = field_mm.copy()
+    out[unsure] = surface.query(np.argwhere(unsure) * spacing)[0] * np.sign(field_mm[unsure])
+    return out
+
+
+@per_vertebra
+def _surface(vertebra: Vertebra) -> cKDTree:
+    """Points of the body's surface, mm from the crop's first voxel."""
+    from scipy.ndimage import find_objects
+    from scipy.spatial import cKDTree
+
+    if vertebra.body is None or vertebra.body_field_mm is None:
+        raise vertebra.missing("body")
+    (tight,) = find_objects(vertebra.body.astype(np.uint8))
+    box = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in tight)
+    points = _crossings(vertebra.body_field_mm[box]) + [s.start for s in box]
+    return cKDTree(points * vertebra.grid.spacing_mm)
+
+
+def _crossings(field_mm: NDArray) -> NDArray[np.float64]:
+    """Where the field crosses zero on the lines between neighbouring voxels, in voxels (N, 3)."""
+    found = []
+    for axis in range(3):
+        low, high = (np.take(field_mm, np.arange(a, field_mm.shape[axis] + a - 1), axis) for a in (0, 1))
+        at = np.argwhere((low > 0) != (high > 0))
+        here, there = (values[tuple(at.T)].astype(np.float64) for values in (low, high))
+        point = at.astype(np.float64)
+        point[:, axis] += here / (here - there)
+        found.append(point)
+    return np.concatenate(found)
 
 
 def vein_region(vertebra: Vertebra) -> NDArray[np.bool_]:
