@@ -27,6 +27,14 @@ JITTER_MM = 6.0
 # A wrongly named point lies where the neighbour is; the network must believe the heatmap, within this error of it.
 POINT_ERROR_MM = 3.5
 POSTERIOR_WEIGHT, POSTERIOR_FROM_MM = 2.0, 14.0
+PAINT = PatchOptions(
+    shape=BLOCK,
+    spacing_mm=SPACING_MM,
+    extra_bone=0.6,
+    foreign=0.04,
+    overgrowth=0.4,
+    deformation=DeformationRange(rotation_deg=18, scale=(0.82, 1.2)),
+)
 _OTHER_SIDE = other_side()
 
 
@@ -38,9 +46,12 @@ class OutlineOptions:
     ----------
     patch : 3 int
         Shape of a sample; smaller than the patch in use, since convolutions do not care.
+    paint : PatchOptions
+        How far painted blocks stray from their label map.
     """
 
     patch: tuple[int, int, int] = PATCH
+    paint: PatchOptions = PAINT
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,19 +89,11 @@ class OutlineSamples:
         value = int(values[rng.integers(len(values))])
         if source.hu is not None:
             return _real_block(source, source.hu, value, rng)
-        return _painted_block(source, value, rng)
+        return _painted_block(source, value, rng, self.options.paint)
 
 
-def _painted_block(source: Source, value: int, rng: np.random.Generator) -> _Block:
+def _painted_block(source: Source, value: int, rng: np.random.Generator, paint: PatchOptions) -> _Block:
     across, deep, high = (float(s) for s in source.spacing_mm)
-    paint = PatchOptions(
-        shape=BLOCK,
-        spacing_mm=SPACING_MM,
-        extra_bone=0.6,
-        foreign=0.04,
-        overgrowth=0.4,
-        deformation=DeformationRange(rotation_deg=18, scale=(0.82, 1.2)),
-    )
     values = list(source.centres)
     points = np.array([source.centres[v] for v in values])
     i, j, k = (float(c) for c in _behind(source, value, rng))
