@@ -4,6 +4,8 @@ missing says why; and no number stands there that a reader would take for a norm
 """
 
 import functools
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -69,6 +71,18 @@ def tables(case):
     scan = Scan(np.where(labels.labels > 0, bone, 40).astype(np.float32), labels.grid)
     spine = build_spine(labels, scan)
     return measure(spine).set_index("level"), measure_discs(spine), measure_curves(spine)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_keeps_a_measured_spine(case):
+    """A cohort is measured scan by scan: reasons and remembered values must not hold on to the vertebrae."""
+    spine = build_spine(CASES[case]())
+    kept = [weakref.ref(vertebra) for vertebra in spine]
+    for make in (measure, measure_discs, measure_curves):
+        make(spine)
+    del spine
+    gc.collect()
+    assert [ref for ref in kept if ref() is not None] == []
 
 
 def missing(row, entry):

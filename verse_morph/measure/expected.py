@@ -93,14 +93,17 @@ def expected_heights(vertebra: Vertebra, spine: Spine) -> Expected:
     found = _expect_all(spine).get(vertebra.level)
     if found is None:
         raise NotMeasurable(f"{vertebra.level}: height loss is not assessed at cervical levels")
-    if isinstance(found, NotMeasurable):
-        raise NotMeasurable(str(found))
+    if isinstance(found, str):
+        raise NotMeasurable(found)
     return found
 
 
 @per_subject
-def _expect_all(spine: Spine) -> dict[Level, Expected | NotMeasurable]:
-    out: dict[Level, Expected | NotMeasurable] = {}
+def _expect_all(spine: Spine) -> dict[Level, Expected | str]:
+    """Expected heights, or the reason why there are none. A kept exception would keep the whole spine with it: its
+    traceback holds every frame that it passed through.
+    """
+    out: dict[Level, Expected | str] = {}
     heights: dict[Level, NDArray] = {}
     widths: dict[Level, float] = {}
     for vertebra in spine:
@@ -110,7 +113,7 @@ def _expect_all(spine: Spine) -> dict[Level, Expected | NotMeasurable]:
             heights[vertebra.level] = _heights(vertebra)
             widths[vertebra.level] = mid_section(vertebra).width.length
         except NotMeasurable as reason:
-            out[vertebra.level] = reason
+            out[vertebra.level] = str(reason)
     return {**out, **expect(heights, widths)}
 
 
