@@ -7,7 +7,7 @@ import torch
 from verse_morph.anatomy import Level
 from verse_morph.segment.chain_prior import load_prior
 from verse_morph.segment.compute import Compute
-from verse_morph.segment.identify import LEVELS, Reliance, candidates, identify, reliance, rib_evidence
+from verse_morph.segment.identify import LEVELS, Reliance, candidates, identify, reliance, rib_evidence, sacral_share
 from verse_morph.segment.locate import Location
 from verse_morph.segment.networks import Btrfly, BtrflyShape
 from verse_morph.segment.views import CHANNELS, WIDTH, Views
@@ -54,8 +54,8 @@ class Knowing(Btrfly):
         return tuple(out)
 
 
-def location(ribs_at=(), sacrum=False):
-    """A straight column, with blocks of rib beside the given levels."""
+def location(ribs_at=(), sacrum=False, sacral_at=()):
+    """A straight column, with blocks of rib beside the given levels, and given levels inside the sacrum."""
     grid = Grid((48, 40, 80), np.diag([4.0, 4.0, 4.0, 1.0]))
     spine, ribs, sacral = (np.zeros(grid.shape, np.float32) for _ in range(3))
     spine[20:28, 18:26, 2:76] = 1
@@ -63,6 +63,8 @@ def location(ribs_at=(), sacrum=False):
     for level in ribs_at:
         away = np.abs(world - POINTS[level])
         ribs[(away[..., 0] > 24) & (away[..., 0] < 56) & (away[..., 1] < 12) & (away[..., 2] < 6)] = 1
+    for level in sacral_at:
+        sacral[np.linalg.norm(world - POINTS[level], axis=-1) < 18] = 1
     if sacrum:
         sacral[18:30, 12:22, 0:4] = 1
     line = np.column_stack([np.full(80, 94.0), np.full(80, 90.0), np.arange(80) * 4.0])
@@ -124,6 +126,14 @@ def test_a_sacrum_in_view_is_a_point_of_its_own():
     with_sacrum, without = named(sacrum=True), named()
     assert len(with_sacrum.detections) == len(without.detections) + 1
     assert with_sacrum.detections.level_log[-1].argmax() == Level.S1.rank
+
+
+def test_what_lies_inside_the_sacrum_is_no_candidate():
+    lowest = max(POINTS)
+    found, all_of_them = named(sacral_at=[lowest]), named(sacral_at=[lowest], rely=Reliance(sacrum=False))
+    assert len(found.rib_evidence) == len(POINTS) - 1
+    assert len(all_of_them.rib_evidence) == len(POINTS)
+    assert sacral_share(location(sacral_at=[lowest]), np.array(list(POINTS.values()))).round(2)[-2:].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.4])
