@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 Report = Callable[[str, int, int], None]
 MOST_CASES = 100_000
-DESCRIPTION = "dataset_description.json"
+DESCRIPTION, SIMULATED = "dataset_description.json", "simulated"
 # No bone that is left in the region reaches this.
 FOREIGN_HU = 600
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -151,7 +151,7 @@ def _prepare(job: DatasetJob) -> None:
         return
     text = {
         "Name": "verse_morph phantoms",
-        "DatasetType": "simulated",
+        "DatasetType": SIMULATED,
         "Note": "Invented patients. Vendor names in the sidecars are fictions: no scanner was measured.",
         "settings": wanted,
     }

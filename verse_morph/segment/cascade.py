@@ -44,6 +44,7 @@ BONE_ABOVE_HU = 200.0
 # Numbers beyond what the widest CT scale (metal) holds.
 LARGEST_HU = 33000.0
 MEANINGLESS = 0.95
+LOOK = "look at figures/numbering.png (written by verse-morph segment), correct with --centroids"
 
 
 @dataclass(frozen=True, eq=False)
@@ -388,12 +389,14 @@ def _segmentation(
 ) -> Segmentation:
     """Everything that is to be known, with the words for it."""
     in_mask = tuple(merged.volumes_cm3)
-    flags = scan_flags(in_mask, named.decoding)
-    notes = tuple(_notes(named, merged, flags))
     level_flags = {level: words | _how(level, named, added) for level, words in merged.flags.items()}
+    points = {each.level: _middle(each, named, level_flags) for each in outlined if each.level in in_mask}
+    lower_end = _lower_end(points, named, clock)
+    flags = scan_flags(in_mask, named.decoding, lower_end)
+    notes = tuple(_notes(named, merged, flags, lower_end))
     return Segmentation(
         labels=replace(merged.labels, notes=notes),
-        points_mm={each.level: _middle(each, named, level_flags) for each in outlined if each.level in in_mask},
+        points_mm=points,
         volumes_cm3=merged.volumes_cm3,
         decoding=named.decoding,
         location=named.location,
@@ -407,6 +410,16 @@ def _segmentation(
     )
 
 
+def _lower_end(points_mm: Mapping[Level, FloatArray], named: _Named, clock: _Clock) -> str:
+    """Why the count above the sacrum is in doubt; empty where it is not, or nobody knows where the sacrum is."""
+    from verse_morph.segment.ends import lower_end_doubt
+    from verse_morph.segment.identify import reliance
+
+    if named.location is None or not reliance(clock.metrics["locate"], clock.metrics["identify"]).sacrum:
+        return ""
+    return lower_end_doubt(points_mm, named.location)
+
+
 def _middle(outlined: Outlined, named: _Named, flags: Mapping[Level, frozenset[MaskFlag]]) -> FloatArray:
     """Middle of an outlined body; the point itself where it was given, is C1's (no body), or the body is cut."""
     from verse_morph.segment.outline import core
@@ -418,7 +431,7 @@ def _middle(outlined: Outlined, named: _Named, flags: Mapping[Level, frozenset[M
     return outlined.point_mm if body is None else body.centre_mm
 
 
-def scan_flags(levels: tuple[Level, ...], decoding: Decoding | None) -> tuple[ScanFlag, ...]:
+def scan_flags(levels: tuple[Level, ...], decoding: Decoding | None, lower_end: str = "") -> tuple[ScanFlag, ...]:
     """What is to be known about the numbering of the levels found.
 
     Parameters
@@ -427,9 +440,11 @@ def scan_flags(levels: tuple[Level, ...], decoding: Decoding | None) -> tuple[Sc
         Head to foot.
     decoding : Decoding, optional
         None where the levels were given or named by another program.
+    lower_end : str
+        Why the count above the sacrum is in doubt, see :func:`~verse_morph.segment.ends.lower_end_doubt`.
     """
     raised = []
-    if decoding is not None and decoding.in_doubt:
+    if (decoding is not None and decoding.in_doubt) or lower_end:
         raised.append(ScanFlag.IN_DOUBT)
     # Counting ribs and thoracic vertebrae starts at T1; without it the lumbar numbers assume twelve of them.
     if levels and min(levels) > Level.T1:
@@ -448,11 +463,13 @@ def _how(level: Level, named: _Named, added: frozenset[Level]) -> frozenset[Mask
     return frozenset(words)
 
 
-def _notes(named: _Named, merged: Merged, flags: tuple[ScanFlag, ...]) -> Iterator[str]:
+def _notes(named: _Named, merged: Merged, flags: tuple[ScanFlag, ...], lower_end: str) -> Iterator[str]:
     if named.decoding is None:
         yield "the levels are those of the given centroids"
-    elif ScanFlag.IN_DOUBT in flags:
+    elif named.decoding.in_doubt:
         yield doubt_sentence(named.decoding)
+    if lower_end:
+        yield f"the number of vertebrae is in doubt: {lower_end}; {LOOK}"
     if ScanFlag.ORIENTATION in flags:
         yield "the vertebrae do not lie as in a patient on the back: check the orientation of the scan"
     for flag, why in LEFT_OUT.items():
@@ -468,8 +485,7 @@ def doubt_sentence(decoding: Decoding) -> str:
     sure = "" if posterior is None else f" ({100 * posterior:.0f} % sure)"
     found, other = _span(decoding.points_mm), _span(decoding.runner_up)
     rival = f"; the next best reading is {other}" if other else ""
-    todo = "look at figures/numbering.png (written by verse-morph segment), correct with --centroids"
-    return f"the numbering is in doubt: {found}{sure}{rival}; {todo}"
+    return f"the numbering is in doubt: {found}{sure}{rival}; {LOOK}"
 
 
 def _span(points_mm: Mapping[Level, FloatArray]) -> str:

@@ -160,7 +160,7 @@ def identify(
     ribs = rib_evidence(location, scan.grid, bodies)
     if rely.ribs:
         level_log = level_log + _rib_log(ribs)
-    top = _sacrum_top(location) if rely.sacrum else None
+    top = sacrum_top(location) if rely.sacrum else None
     detections = detections_of(bodies, TEMPER * level_log, confidence, top)
     decoding = decode(detections, prior)
     if decoding.margin is not None and decoding.margin < rely.least_margin and not decoding.in_doubt:
@@ -343,7 +343,7 @@ def sacral_share(location: Location, bodies_mm: FloatArray) -> FloatArray:
     return np.array(shares, dtype=np.float64)
 
 
-def _sacrum_top(location: Location) -> FloatArray | None:
+def sacrum_top(location: Location) -> FloatArray | None:
     """Centre of the uppermost part of the sacrum, RAS mm; None where too little of it is in view."""
     inside = location.sacrum > 0.5
     if inside.sum() * float(np.prod(location.grid.spacing_mm)) / 1000 < SACRUM_CM3:

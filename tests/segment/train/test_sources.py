@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import time
 
 import nibabel as nib
@@ -88,6 +89,35 @@ def test_phantoms_share_their_weight(monkeypatch, tmp_path):
     found = load_sources(["phantoms:5@4"], tmp_path)
     assert [s.name for s in found] == [f"phantom{k}" for k in range(5)]
     assert sum(s.weight for s in found) == pytest.approx(4)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [(None, "map"), ('{"DatasetType": "raw"}', "map"), ('{"DatasetType": "simulated"}', "phantom")],
+)
+def test_a_folder_shares_its_weight_and_says_whether_it_is_invented(block_spine, tmp_path, monkeypatch, said, kind):
+    for name in ("sub-a", "sub-b"):
+        case = tmp_path / "data" / "derivatives" / name
+        case.mkdir(parents=True)
+        shutil.copy(block_spine, case / f"{name}_seg-vert_msk.nii.gz")
+    if said:
+        (tmp_path / "data" / "dataset_description.json").write_text(said)
+    monkeypatch.setattr(module, "_prepared", lambda mask, *_: source(mask.name))
+    found = load_sources([f"{tmp_path / 'data'}@3"], tmp_path / "cache")
+    assert [(s.weight, s.kind) for s in found] == [(1.5, kind)] * 2
+    assert [s.weight for s in load_sources([str(tmp_path / "data")], tmp_path / "cache")] == [1, 1]
+
+
+def test_a_description_that_cannot_be_read(block_spine, tmp_path):
+    case = tmp_path / "derivatives" / "sub-a"
+    case.mkdir(parents=True)
+    shutil.copy(block_spine, case / "sub-a_seg-vert_msk.nii.gz")
+    (tmp_path / "dataset_description.json").write_text("{")
+    with pytest.raises(InputError, match="cannot be read as a BIDS description"):
+        load_sources([str(tmp_path)], tmp_path / "cache")
+    (tmp_path / "dataset_description.json").write_text("{}")
+    with pytest.raises(InputError, match="weight is 'much'; a number above 0"):
+        load_sources([f"{tmp_path}@much"], tmp_path / "cache")
 
 
 @pytest.mark.slow

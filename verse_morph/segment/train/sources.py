@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def load_sources(data: Sequence[str], cache: Path, report: Report | None = None)
     data : sequence of str
         ``phantoms:N`` or ``phantoms:N@W`` (N invented spines, total weight W), a CSV table with the columns ``mask``
         and, where wanted, ``ct``, ``weight`` and ``levels`` (which vertebrae are targets, all by default), a folder in
-        VerSe's layout, or a mask file.
+        VerSe's layout (``FOLDER@W``: of total weight W, else 1 for each case), or a mask file.
     cache : Path
         Folder for prepared sources; finding centres and rendering phantoms takes seconds each.
     report : callable, optional
@@ -179,12 +180,15 @@ def _in_words(sources: Sequence[Source]) -> str:
 
 @dataclass(frozen=True)
 class _Files:
-    """A mask, its CT where there is one, how often it is drawn, and its target levels in words (none: all)."""
+    """A mask, its CT where there is one, how often it is drawn, its target levels in words (none: all), and whether
+    the patient is invented.
+    """
 
     mask: Path
     ct: Path | None = None
     weight: float = 1.0
     levels: str = ""
+    simulated: bool = False
 
     def source(self, cache: Path) -> Source:
         parts = (self.mask.absolute(), None if self.ct is None else self.ct.absolute(), self.levels)
@@ -193,23 +197,42 @@ class _Files:
         newest = max((path.stat().st_mtime for path in read), default=0.0)
         if not stored.is_file() or stored.stat().st_mtime < newest:
             _save(_prepared(self.mask, self.ct, self.levels), stored)
-        return _load(stored, self.weight)
+        found = _load(stored, self.weight)
+        return replace(found, kind="phantom") if self.simulated else found
 
 
 def _rows(word: str) -> Iterator[_Files]:
     """Everything a path stands for."""
-    path = Path(word)
+    path, total = Path(word), ""
+    folder, at, weight = word.rpartition("@")
+    if at and not path.exists() and Path(folder).is_dir():
+        path, total = Path(folder), weight
     if not path.exists():
         raise InputError(f"{word}: no such file or folder (and not phantoms:N)")
     if path.is_dir():
         cases = [(case.mask, case.ct) for case in find_cases(path) if case.mask is not None]
         if not cases:
             raise InputError(f"{word}: no masks in VerSe's layout below this folder")
-        yield from (_Files(mask, ct) for mask, ct in cases)
+        each = _positive(total or str(len(cases)), f"{word}: the weight") / len(cases)
+        simulated = _is_simulated(path)
+        yield from (_Files(mask, ct, each, simulated=simulated) for mask, ct in cases)
     elif path.suffix == ".csv":
         yield from _table_rows(path)
     else:
         yield _Files(path)
+
+
+def _is_simulated(folder: Path) -> bool:
+    """Whether a data set says that its patients are invented, as those of ``verse-morph phantom`` do."""
+    from verse_morph.phantom.dataset import DESCRIPTION, SIMULATED
+
+    said = folder / DESCRIPTION
+    try:
+        return bool(json.loads(said.read_text(encoding="utf-8")).get("DatasetType") == SIMULATED)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{said} cannot be read as a BIDS description: {error}") from error
 
 
 def _table_rows(path: Path) -> Iterator[_Files]:

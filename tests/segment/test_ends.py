@@ -1,0 +1,67 @@
+"""Does the row end where the sacrum begins?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from verse_morph.anatomy import Level
+from verse_morph.segment.cascade import ScanFlag, scan_flags
+from verse_morph.segment.ends import lower_end_doubt
+from verse_morph.segment.locate import Location
+from verse_morph.space import Grid
+
+STEP_MM = 34.0
+SHAPE = (40, 40, 80)
+GRID = Grid(SHAPE, np.diag([4.0, 4.0, 4.0, 1.0]))
+LUMBAR = (Level.L1, Level.L2, Level.L3, Level.L4, Level.L5)
+
+
+def row(levels=LUMBAR, lowest_mm=120.0):
+    count = len(levels)
+    return {level: np.array([80.0, 80.0, lowest_mm + STEP_MM * (count - 1 - k)]) for k, level in enumerate(levels)}
+
+
+def location(top_mm=96.0, sacrum=True):
+    """A sacrum from the scan's foot up to a height, somewhat behind the column."""
+    sacral = np.zeros(SHAPE, np.float32)
+    if sacrum:
+        sacral[12:28, 10:22, 0 : int(top_mm / 4) + 1] = 1
+    line = np.column_stack([np.full(80, 80.0), np.full(80, 80.0), np.arange(80) * 4.0])
+    nothing = np.zeros(SHAPE, np.float32)
+    return Location(True, "", GRID, nothing, nothing, sacral, np.array([[40.0, 40, 2], [120.0, 120, 310]]), line)
+
+
+def test_a_row_that_ends_at_the_sacrum_is_beyond_doubt():
+    assert lower_end_doubt(row(), location()) == ""
+
+
+def test_room_for_an_l6_is_told():
+    said = lower_end_doubt(row(lowest_mm=120.0 + STEP_MM), location())
+    assert "between L5 and the sacrum" in said
+
+
+def test_a_last_vertebra_in_the_sacrum_is_told():
+    said = lower_end_doubt(row((*LUMBAR, Level.L6), 84.0), location(top_mm=100.0))
+    assert said == "L6 may be the first sacral vertebra"
+
+
+@pytest.mark.parametrize("levels", [LUMBAR[:2], ()])
+def test_nothing_is_said_of_too_short_a_row(levels):
+    assert lower_end_doubt(row(levels, 120.0 + 3 * STEP_MM), location()) == ""
+
+
+def test_nothing_is_said_without_a_sacrum_in_view():
+    assert lower_end_doubt(row(lowest_mm=120.0 + STEP_MM), location(sacrum=False)) == ""
+
+
+def test_the_usual_step_is_that_of_the_lowest_vertebrae():
+    # Thoracic steps are shorter; their median would call any lumbar row too far from the sacrum.
+    chest = [Level(f"T{n}") for n in range(12, 4, -1)]
+    upper = {level: np.array([80.0, 80.0, 256.0 + 20 * (k + 1)]) for k, level in enumerate(chest)}
+    assert lower_end_doubt(row() | upper, location()) == ""
+
+
+def test_doubt_about_the_lower_end_is_doubt_about_the_numbering():
+    assert ScanFlag.IN_DOUBT not in scan_flags(LUMBAR, None)
+    assert ScanFlag.IN_DOUBT in scan_flags(LUMBAR, None, "there is room")
