@@ -45,6 +45,14 @@ def test_two_points_on_discs_move_to_where_the_row_is_even(source):
     assert heights_of(points, source) == pytest.approx([28, 0, -28, -56], abs=2.5)
 
 
+def test_a_sure_vertebra_above_a_gap_moves_with_its_row(source):
+    # The second one has slid to the body above its own and is sure of it; below it lies a body that nobody has.
+    points = dict(
+        zip((Level.L1, Level.L2, Level.L3, Level.L4), [PLACES[0] - [0, 0, 14.0], PLACES[1], *PLACES[3:]], strict=True)
+    )
+    assert heights_of(points, source) == pytest.approx([28, 0, -28, -56], abs=2.5)
+
+
 def test_names_keep_their_order_and_no_two_share_a_body(source):
     between = [place - np.array([0, 0, 14.0]) for place in PLACES[:4]]
     points = dict(zip((Level.L1, Level.L2, Level.L3, Level.L4), between, strict=True))

@@ -20,6 +20,8 @@ from verse_morph.space import FloatArray
 
 # Outlines with a mean probability inside of less than this are unsure; one whole vertebra is outlined more surely.
 UNSURE = 0.92
+# In a row with unsure ones a sure vertebra beside a step this many times the usual one may have slid to its neighbour.
+UNEVEN_STEP = 1.4
 # Bodies of neighbours in the row lie this many usual steps apart at least, or two outlines claim one vertebra; what a
 # step that is longer or shorter than usual by all of itself costs, in certainty.
 NEAREST, UNEVEN = 0.5, 0.3
@@ -54,7 +56,15 @@ def off_discs(
     usual = np.array([np.median(single[max(0, k - 2) : k + 3]) for k in range(len(steps))])
     # A step over a level that was not found is as long as two: what it measures is a level.
     across = np.linalg.norm(steps, axis=1) ** 2 * usual / single
-    options = [_options(outlined, points, k, source, model, compute) for k in range(len(outlined))]
+    ratio = np.pad(np.array(single) / usual, 1, constant_values=1.0)
+    doubtful = [
+        not _sure(each) or (each.level > Level.C2 and max(ratio[k], ratio[k + 1]) > UNEVEN_STEP)
+        for k, each in enumerate(outlined)
+    ]
+    options = [
+        _options(outlined, points, k, source, model, compute) if doubt else [each]
+        for k, (each, doubt) in enumerate(zip(outlined, doubtful, strict=True))
+    ]
     middles = [np.array([p, *map(_middle, column[1:])]) for p, column in zip(points, options, strict=True)]
     chosen = _best_row(options, middles, steps / across[:, None])
     gained = sum(new.certainty - old.certainty for new, old in zip(chosen, outlined, strict=True))
@@ -76,8 +86,6 @@ def _options(
 ) -> list[Outlined]:
     """A vertebra as it is, first, and as it would be half a step up and down."""
     each = outlined[k]
-    if _sure(each):
-        return [each]
     up = (points[max(k - 1, 0)] - points[max(k - 1, 0) + 1]) / 2
     down = (points[min(k + 1, len(points) - 1)] - points[min(k + 1, len(points) - 1) - 1]) / 2
     moved = [outline(source, {each.level: each.point_mm + shift}, model, compute)[0] for shift in (up, down)]

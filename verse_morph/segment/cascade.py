@@ -391,9 +391,9 @@ def _segmentation(
     in_mask = tuple(merged.volumes_cm3)
     level_flags = {level: words | _how(level, named, added) for level, words in merged.flags.items()}
     points = {each.level: _middle(each, named, level_flags) for each in outlined if each.level in in_mask}
-    lower_end = _lower_end(points, named, clock)
-    flags = scan_flags(in_mask, named.decoding, lower_end)
-    notes = tuple(_notes(named, merged, flags, lower_end))
+    count = _count_doubt(points, named, clock)
+    flags = scan_flags(in_mask, named.decoding, count)
+    notes = tuple(_notes(named, merged, flags, count))
     return Segmentation(
         labels=replace(merged.labels, notes=notes),
         points_mm=points,
@@ -410,14 +410,15 @@ def _segmentation(
     )
 
 
-def _lower_end(points_mm: Mapping[Level, FloatArray], named: _Named, clock: _Clock) -> str:
-    """Why the count above the sacrum is in doubt; empty where it is not, or nobody knows where the sacrum is."""
-    from verse_morph.segment.ends import lower_end_doubt
+def _count_doubt(points_mm: Mapping[Level, FloatArray], named: _Named, clock: _Clock) -> str:
+    """Why the number of vertebrae is in doubt; empty where it is not, or somebody pointed at them."""
+    from verse_morph.segment.counting import count_doubt
     from verse_morph.segment.identify import reliance
 
-    if named.location is None or not reliance(clock.metrics["locate"], clock.metrics["identify"]).sacrum:
+    if named.location is None:
         return ""
-    return lower_end_doubt(points_mm, named.location)
+    known = reliance(clock.metrics["locate"], clock.metrics["identify"]).sacrum
+    return count_doubt(points_mm, named.location if known else None)
 
 
 def _middle(outlined: Outlined, named: _Named, flags: Mapping[Level, frozenset[MaskFlag]]) -> FloatArray:
@@ -431,7 +432,7 @@ def _middle(outlined: Outlined, named: _Named, flags: Mapping[Level, frozenset[M
     return outlined.point_mm if body is None else body.centre_mm
 
 
-def scan_flags(levels: tuple[Level, ...], decoding: Decoding | None, lower_end: str = "") -> tuple[ScanFlag, ...]:
+def scan_flags(levels: tuple[Level, ...], decoding: Decoding | None, count_doubt: str = "") -> tuple[ScanFlag, ...]:
     """What is to be known about the numbering of the levels found.
 
     Parameters
@@ -440,11 +441,11 @@ def scan_flags(levels: tuple[Level, ...], decoding: Decoding | None, lower_end: 
         Head to foot.
     decoding : Decoding, optional
         None where the levels were given or named by another program.
-    lower_end : str
-        Why the count above the sacrum is in doubt, see :func:`~verse_morph.segment.ends.lower_end_doubt`.
+    count_doubt : str
+        Why the number of vertebrae is in doubt, see :func:`~verse_morph.segment.counting.count_doubt`.
     """
     raised = []
-    if (decoding is not None and decoding.in_doubt) or lower_end:
+    if (decoding is not None and decoding.in_doubt) or count_doubt:
         raised.append(ScanFlag.IN_DOUBT)
     # Counting ribs and thoracic vertebrae starts at T1; without it the lumbar numbers assume twelve of them.
     if levels and min(levels) > Level.T1:
@@ -463,13 +464,13 @@ def _how(level: Level, named: _Named, added: frozenset[Level]) -> frozenset[Mask
     return frozenset(words)
 
 
-def _notes(named: _Named, merged: Merged, flags: tuple[ScanFlag, ...], lower_end: str) -> Iterator[str]:
+def _notes(named: _Named, merged: Merged, flags: tuple[ScanFlag, ...], count: str) -> Iterator[str]:
     if named.decoding is None:
         yield "the levels are those of the given centroids"
     elif named.decoding.in_doubt:
         yield doubt_sentence(named.decoding)
-    if lower_end:
-        yield f"the number of vertebrae is in doubt: {lower_end}; {LOOK}"
+    if count:
+        yield f"the number of vertebrae is in doubt: {count}; {LOOK}"
     if ScanFlag.ORIENTATION in flags:
         yield "the vertebrae do not lie as in a patient on the back: check the orientation of the scan"
     for flag, why in LEFT_OUT.items():

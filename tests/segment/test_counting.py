@@ -1,4 +1,4 @@
-"""Does the row end where the sacrum begins?"""
+"""Is the row whole, and does it end where the sacrum begins?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from verse_morph.anatomy import Level
 from verse_morph.segment.cascade import ScanFlag, scan_flags
-from verse_morph.segment.ends import lower_end_doubt
+from verse_morph.segment.counting import count_doubt
 from verse_morph.segment.locate import Location
 from verse_morph.space import Grid
 
@@ -33,35 +33,51 @@ def location(top_mm=96.0, sacrum=True):
 
 
 def test_a_row_that_ends_at_the_sacrum_is_beyond_doubt():
-    assert lower_end_doubt(row(), location()) == ""
+    assert count_doubt(row(), location()) == ""
 
 
 def test_room_for_an_l6_is_told():
-    said = lower_end_doubt(row(lowest_mm=120.0 + STEP_MM), location())
+    said = count_doubt(row(lowest_mm=120.0 + STEP_MM), location())
     assert "between L5 and the sacrum" in said
 
 
 def test_a_last_vertebra_in_the_sacrum_is_told():
-    said = lower_end_doubt(row((*LUMBAR, Level.L6), 84.0), location(top_mm=100.0))
+    said = count_doubt(row((*LUMBAR, Level.L6), 84.0), location(top_mm=100.0))
     assert said == "L6 may be the first sacral vertebra"
 
 
 @pytest.mark.parametrize("levels", [LUMBAR[:2], ()])
 def test_nothing_is_said_of_too_short_a_row(levels):
-    assert lower_end_doubt(row(levels, 120.0 + 3 * STEP_MM), location()) == ""
+    assert count_doubt(row(levels, 120.0 + 3 * STEP_MM), location()) == ""
 
 
 def test_nothing_is_said_without_a_sacrum_in_view():
-    assert lower_end_doubt(row(lowest_mm=120.0 + STEP_MM), location(sacrum=False)) == ""
+    assert count_doubt(row(lowest_mm=120.0 + STEP_MM), location(sacrum=False)) == ""
 
 
 def test_the_usual_step_is_that_of_the_lowest_vertebrae():
     # Thoracic steps are shorter; their median would call any lumbar row too far from the sacrum.
     chest = [Level(f"T{n}") for n in range(12, 4, -1)]
     upper = {level: np.array([80.0, 80.0, 256.0 + 20 * (k + 1)]) for k, level in enumerate(chest)}
-    assert lower_end_doubt(row() | upper, location()) == ""
+    assert count_doubt(row() | upper, location()) == ""
 
 
-def test_doubt_about_the_lower_end_is_doubt_about_the_numbering():
+def test_room_within_the_row_is_told():
+    points = row((*LUMBAR, Level.L6), 86.0)
+    points = {level: points[level] for level in (Level.L1, Level.L2, Level.L4, Level.L5, Level.L6)}
+    # The row as a network names it that has missed one: names without a gap over places with one.
+    shifted = dict(zip(LUMBAR, points.values(), strict=True))
+    assert count_doubt(shifted, None) == "between L2 and L3 there is room for another vertebra"
+    # A level that was not found is no surprise.
+    assert count_doubt(points, None) == ""
+
+
+def test_the_axis_stands_high_above_the_third():
+    levels = (Level.C1, Level.C2, Level.C3, Level.C4, Level.C5, Level.C6)
+    places = row(levels) | {Level.C1: np.array([80.0, 80, 360]), Level.C2: np.array([80.0, 80.0, 300.0])}
+    assert count_doubt(places, None) == ""
+
+
+def test_doubt_about_the_number_is_doubt_about_the_numbering():
     assert ScanFlag.IN_DOUBT not in scan_flags(LUMBAR, None)
     assert ScanFlag.IN_DOUBT in scan_flags(LUMBAR, None, "there is room")

@@ -1,0 +1,65 @@
+"""Whether vertebrae were missed within a row or below it, or the sacrum's first one counted with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from verse_morph.anatomy import Level
+from verse_morph.segment.identify import sacral_share, sacrum_top
+from verse_morph.segment.locate import Location
+from verse_morph.segment.outline import steps_mm
+from verse_morph.space import FloatArray
+
+# From one body's middle to the next, and from the last one's to that of the sacrum's upper front: this many usual
+# steps leave room for a vertebra.
+ROOM_STEPS, ROOM_ABOVE_SACRUM = 1.6, 1.4
+# A last vertebra whose surroundings are sacrum to this share may be S1.
+SACRUM_SHARE = 0.65
+# Usual is the median of the steps so far up and down the row: they grow from head to foot.
+REACH = 2
+FEWEST = 3
+
+
+def count_doubt(points_mm: Mapping[Level, FloatArray], location: Location | None) -> str:
+    """Why the number of vertebrae is in doubt, in words; empty where it is not.
+
+    Parameters
+    ----------
+    points_mm : Mapping[Level, array (3,)]
+        Middle of every body that was outlined, world RAS mm.
+    location : Location, optional
+        With the sacrum; None where it is not known well. Where none is in view nothing can be said of the lower end.
+
+    Notes
+    -----
+    The sacrum is that of the locating network, at 4 mm. A transitional vertebra that is fused to it on one side looks
+    like either; then doubt is the right answer. C1 and C2 have no bodies at the usual distance and are not judged.
+    """
+    if len(points_mm) < FEWEST:
+        return ""
+    return _room_within(points_mm) or ("" if location is None else _lower_end(points_mm, location))
+
+
+def _room_within(points_mm: Mapping[Level, FloatArray]) -> str:
+    steps = steps_mm(points_mm)
+    lengths = list(steps.values())
+    for k, ((upper, lower), step) in enumerate(steps.items()):
+        usual = float(np.median(lengths[max(0, k - REACH) : k + REACH + 1]))
+        if upper > Level.C2 and step > ROOM_STEPS * usual:
+            return f"between {upper} and {lower} there is room for another vertebra"
+    return ""
+
+
+def _lower_end(points_mm: Mapping[Level, FloatArray], location: Location) -> str:
+    top = sacrum_top(location)
+    if top is None:
+        return ""
+    last = max(points_mm)
+    usual = float(np.median(list(steps_mm(points_mm).values())[-REACH - 1 :]))
+    if np.linalg.norm(top - points_mm[last]) > ROOM_ABOVE_SACRUM * usual:
+        return f"between {last} and the sacrum there is room for another vertebra"
+    if sacral_share(location, points_mm[last][None])[0] > SACRUM_SHARE:
+        return f"{last} may be the first sacral vertebra"
+    return ""
