@@ -35,7 +35,9 @@ SAID: Mapping[str, str] = {
         Flag.NEIGHBOUR_OVERLAP
     ): "The mask runs into the neighbour's without a gap: fused bodies, or a mask that leaks.",
     str(Flag.NUMBERING_ASSUMED): "The level rests on the assumption of twelve thoracic vertebrae; not all can be seen.",
-    str(Flag.NUMBERING_IN_DOUBT): "Another numbering is nearly as probable: the name may be off by a level.",
+    str(
+        Flag.NUMBERING_IN_DOUBT
+    ): "Another numbering is nearly as probable, or a vertebra may have been missed: the name may be off by a level.",
     str(Flag.THICK_SLICES): "Slices thicker than 2 mm: endplates, and all that rests on them, are less exact.",
     str(Flag.NO_BODY): "C1 is a ring without a body.",
     str(Flag.BODY_ONLY_MASK): "The mask holds the body alone, without the arch.",
