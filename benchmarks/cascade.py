@@ -71,13 +71,13 @@ def report(rows: pd.DataFrame, records: list[dict]) -> None:
         print(f"{name!s:<10} n {len(part):4d}  identified {right:5.1f} %  dice {part['dice'].fillna(0).mean():.3f} "
               f"where identified {hits:.3f}  distance {means.iloc[0]:.2f} mm  hd95 {means.iloc[1]:.2f} mm")  # fmt: skip
     print("outcomes:", strict["outcome"].value_counts().to_dict())
-    whole = strict.groupby("scan")["outcome"].agg(lambda o: bool((o == "hit").all()))
+    clean = strict.groupby("scan")["outcome"].agg(lambda o: bool((o == "hit").all()))
     sure = [scan for scan, d in doubt.items() if not d]
-    print(f"scans wholly right {whole.sum()} of {len(whole)}; not in doubt {len(sure)}, of these wholly right "
-          f"{int(whole.reindex(sure).fillna(False).sum())}")  # fmt: skip
+    print(f"scans wholly right {clean.sum()} of {len(clean)}; not in doubt {len(sure)}, of these wholly right "
+          f"{int(clean.reindex(sure).fillna(False).sum())}")  # fmt: skip
     for record in records:
         print(record["scan"], record["refused"] or " ".join(record["levels"][:: max(1, len(record["levels"]) - 1)]),
-              "right" if whole.get(record["scan"]) else "WRONG", "doubt" if doubt[record["scan"]] else "",
+              "right" if clean.get(record["scan"]) else "WRONG", "doubt" if doubt[record["scan"]] else "",
               f"{record['total_seconds']} s")  # fmt: skip
     hit = 100 * (true["outcome"] == "hit").mean()
     print(f"strict identification {hit:.1f} % dice {true['dice'].fillna(0).mean():.3f}")

@@ -158,6 +158,23 @@ def _prepare(job: DatasetJob) -> None:
     _write_json(text, file)
 
 
+def is_simulated(folder: Path) -> bool:
+    """Whether a data set's description says that its patients are invented; False where it has none.
+
+    Raises
+    ------
+    InputError
+        The description cannot be read.
+    """
+    file = folder / DESCRIPTION
+    try:
+        return bool(json.loads(file.read_text(encoding="utf-8")).get("DatasetType") == SIMULATED)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{file} cannot be read as a BIDS description: {error}") from error
+
+
 # --- many cases ---------------------------------------------------------------------------------------------------
 
 

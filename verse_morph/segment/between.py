@@ -14,7 +14,7 @@ from torch import nn
 
 from verse_morph.anatomy import Level
 from verse_morph.segment.compute import Compute
-from verse_morph.segment.outline import Outlined, core, outline, steps_mm
+from verse_morph.segment.outline import Outlined, core, outline, steps_mm, usual_steps_mm
 from verse_morph.segment.resample import Reduced
 from verse_morph.space import FloatArray
 
@@ -53,7 +53,7 @@ def off_discs(
     points = np.array([_middle(each) for each in outlined])
     steps = np.diff(points, axis=0)
     single = list(steps_mm({each.level: point for each, point in zip(outlined, points, strict=True)}).values())
-    usual = np.array([np.median(single[max(0, k - 2) : k + 3]) for k in range(len(steps))])
+    usual = usual_steps_mm(single)
     # A step over a level that was not found is as long as two: what it measures is a level.
     across = np.linalg.norm(steps, axis=1) ** 2 * usual / single
     ratio = np.pad(np.array(single) / usual, 1, constant_values=1.0)

@@ -279,6 +279,7 @@ class _Named:
     decoding: Decoding | None = None
     location: Location | None = None
     identification: Identification | None = None
+    sacrum_known: bool = False
 
 
 def _with_networks(scan: Scan, options: SegmentOptions, clock: _Clock) -> Segmentation:
@@ -339,7 +340,7 @@ def _located(scan: Scan, options: SegmentOptions, compute: Compute, clock: _Cloc
     decoding = identification.decoding
     if not decoding.points_mm:
         raise InputError(f"no vertebra found in {scan.name}, although a spine seems to be in it; give --centroids")
-    return _Named(decoding.points_mm, decoding, location, identification)
+    return _Named(decoding.points_mm, decoding, location, identification, rely.sacrum)
 
 
 def _inside(points_mm: Mapping[Level, FloatArray], scan: Scan) -> dict[Level, FloatArray]:
@@ -391,7 +392,7 @@ def _segmentation(
     in_mask = tuple(merged.volumes_cm3)
     level_flags = {level: words | _how(level, named, added) for level, words in merged.flags.items()}
     points = {each.level: _middle(each, named, level_flags) for each in outlined if each.level in in_mask}
-    count = _count_doubt(points, named, clock)
+    count = _count_doubt(points, named)
     flags = scan_flags(in_mask, named.decoding, count)
     notes = tuple(_notes(named, merged, flags, count))
     return Segmentation(
@@ -410,15 +411,13 @@ def _segmentation(
     )
 
 
-def _count_doubt(points_mm: Mapping[Level, FloatArray], named: _Named, clock: _Clock) -> str:
+def _count_doubt(points_mm: Mapping[Level, FloatArray], named: _Named) -> str:
     """Why the number of vertebrae is in doubt; empty where it is not, or somebody pointed at them."""
     from verse_morph.segment.counting import count_doubt
-    from verse_morph.segment.identify import reliance
 
-    if named.location is None:
+    if named.decoding is None:
         return ""
-    known = reliance(clock.metrics["locate"], clock.metrics["identify"]).sacrum
-    return count_doubt(points_mm, named.location if known else None)
+    return count_doubt(points_mm, named.location if named.sacrum_known else None)
 
 
 def _middle(outlined: Outlined, named: _Named, flags: Mapping[Level, frozenset[MaskFlag]]) -> FloatArray:

@@ -9,7 +9,7 @@ import numpy as np
 from verse_morph.anatomy import Level
 from verse_morph.segment.identify import sacral_share, sacrum_top
 from verse_morph.segment.locate import Location
-from verse_morph.segment.outline import steps_mm
+from verse_morph.segment.outline import steps_mm, usual_steps_mm
 from verse_morph.space import FloatArray
 
 # From one body's middle to the next, and from the last one's to that of the sacrum's upper front: this many usual
@@ -17,8 +17,6 @@ from verse_morph.space import FloatArray
 ROOM_STEPS, ROOM_ABOVE_SACRUM = 1.6, 1.4
 # A last vertebra whose surroundings are sacrum to this share may be S1.
 SACRUM_SHARE = 0.65
-# Usual is the median of the steps so far up and down the row: they grow from head to foot.
-REACH = 2
 FEWEST = 3
 
 
@@ -44,9 +42,7 @@ def count_doubt(points_mm: Mapping[Level, FloatArray], location: Location | None
 
 def _room_within(points_mm: Mapping[Level, FloatArray]) -> str:
     steps = steps_mm(points_mm)
-    lengths = list(steps.values())
-    for k, ((upper, lower), step) in enumerate(steps.items()):
-        usual = float(np.median(lengths[max(0, k - REACH) : k + REACH + 1]))
+    for ((upper, lower), step), usual in zip(steps.items(), usual_steps_mm(list(steps.values())), strict=True):
         if upper > Level.C2 and step > ROOM_STEPS * usual:
             return f"between {upper} and {lower} there is room for another vertebra"
     return ""
@@ -57,7 +53,7 @@ def _lower_end(points_mm: Mapping[Level, FloatArray], location: Location) -> str
     if top is None:
         return ""
     last = max(points_mm)
-    usual = float(np.median(list(steps_mm(points_mm).values())[-REACH - 1 :]))
+    usual = usual_steps_mm(list(steps_mm(points_mm).values()))[-1]
     if np.linalg.norm(top - points_mm[last]) > ROOM_ABOVE_SACRUM * usual:
         return f"between {last} and the sacrum there is room for another vertebra"
     if sacral_share(location, points_mm[last][None])[0] > SACRUM_SHARE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -31,6 +31,7 @@ FAR_MM = 6.0
 JUMPED = 1.35
 SMALLEST_VOXELS = 500
 FEWEST_STEPS = 2
+USUAL_REACH = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +153,17 @@ def steps_mm(points_mm: Mapping[Level, FloatArray]) -> dict[tuple[Level, Level],
         (a, b): float(np.linalg.norm(points_mm[b] - points_mm[a])) / (1 + len(missing_between(a, b)))
         for a, b in pairwise(sorted(points_mm))
     }
+
+
+def usual_steps_mm(steps: Sequence[float]) -> FloatArray:
+    """Usual step at each step of a row, mm: the median of up to two on either side, since they grow from head to foot.
+
+    Parameters
+    ----------
+    steps : sequence of float
+        As of :func:`steps_mm`, head to foot.
+    """
+    return np.array([np.median(steps[max(0, k - USUAL_REACH) : k + USUAL_REACH + 1]) for k in range(len(steps))])
 
 
 def _outlined(source: Reduced, level: Level, point_mm: FloatArray, model: nn.Module, compute: Compute) -> Outlined:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -203,6 +202,8 @@ class _Files:
 
 def _rows(word: str) -> Iterator[_Files]:
     """Everything a path stands for."""
+    from verse_morph.phantom.dataset import is_simulated
+
     path, total = Path(word), ""
     folder, at, weight = word.rpartition("@")
     if at and not path.exists() and Path(folder).is_dir():
@@ -214,25 +215,12 @@ def _rows(word: str) -> Iterator[_Files]:
         if not cases:
             raise InputError(f"{word}: no masks in VerSe's layout below this folder")
         each = _positive(total or str(len(cases)), f"{word}: the weight") / len(cases)
-        simulated = _is_simulated(path)
+        simulated = is_simulated(path)
         yield from (_Files(mask, ct, each, simulated=simulated) for mask, ct in cases)
     elif path.suffix == ".csv":
         yield from _table_rows(path)
     else:
         yield _Files(path)
-
-
-def _is_simulated(folder: Path) -> bool:
-    """Whether a data set says that its patients are invented, as those of ``verse-morph phantom`` do."""
-    from verse_morph.phantom.dataset import DESCRIPTION, SIMULATED
-
-    said = folder / DESCRIPTION
-    try:
-        return bool(json.loads(said.read_text(encoding="utf-8")).get("DatasetType") == SIMULATED)
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{said} cannot be read as a BIDS description: {error}") from error
 
 
 def _table_rows(path: Path) -> Iterator[_Files]:
