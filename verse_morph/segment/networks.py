@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from verse_morph.errors import InputError
+from verse_morph.segment.group_norm import FastGroupNorm
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class _Block(nn.Module):
         super().__init__()
         conv = nn.Conv3d if dims == 3 else nn.Conv2d
         self.conv = conv(inputs, outputs, 3, padding=dilation, dilation=dilation, bias=False)
-        self.norm = nn.GroupNorm(8, outputs)
+        self.norm = FastGroupNorm(8, outputs)
         self.short = inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
