@@ -87,7 +87,7 @@ def test_levels_come_from_the_decoding(scan, networks):
     assert made.labels.levels() == (Level.L1, Level.L2, Level.L3)
     assert not made.in_doubt
     assert made.runner_up == ()
-    assert set(made.weights) == {"locate", "identify", "outline"}
+    assert set(made.weights) == {"locate", "identify", "ribs", "outline"}
     assert {"locate", "identify", "missed"} <= set(made.seconds)
 
 
@@ -115,6 +115,24 @@ def test_the_doubt_reaches_flags_and_notes(scan, networks):
     assert "T12-L2" in doubt
     assert MaskFlag.INTERPOLATED in made.level_flags[Level.L2]
     assert MaskFlag.INTERPOLATED not in made.level_flags[Level.L1]
+
+
+def test_room_for_a_vertebra_nobody_named_puts_the_numbering_in_doubt(networks):
+    """Five in the scan, of which four were found and named one after the other, with a margin beyond doubt."""
+    up = np.array([0.0, 0.0, 26.0])
+    five = [point + up for point in centres(5).values()]
+    scan = ball_scan(scan_grid("PIR", (1.0, 1.0, 1.5), (70, 70, 180)), five)
+    levels = (Level.L1, Level.L2, Level.L3, Level.L4)
+    four = dict(zip(levels, [*five[:3], five[4]], strict=True))
+    networks(Decoding(four, margin=12.0, in_doubt=False))
+    made = segment(scan)
+    assert made.labels.levels() == levels
+    assert ScanFlag.IN_DOUBT in made.flags
+    (why,) = [note for note in made.labels.notes if "in doubt" in note]
+    assert "between L3 and L4 there is room for another vertebra" in why
+    # Whoever points at them knows what lies between.
+    pointed = segment(scan, SegmentOptions(points_mm=four))
+    assert ScanFlag.IN_DOUBT not in pointed.flags
 
 
 def test_a_gap_is_filled_only_by_what_looks_like_a_vertebra(scan, networks):

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from verse_morph.anatomy import Level
 from verse_morph.segment.chain_prior import load_prior
 from verse_morph.segment.compute import Compute
-from verse_morph.segment.identify import LEVELS, Reliance, candidates, identify, reliance, rib_evidence, sacral_share
+from verse_morph.segment.identify import LEVELS, Reliance, candidates, identify, reliance, sacral_share
+from verse_morph.segment.intensity import to_input
 from verse_morph.segment.locate import Location
 from verse_morph.segment.networks import Btrfly, BtrflyShape
 from verse_morph.segment.views import CHANNELS, WIDTH, Views
@@ -54,15 +56,30 @@ class Knowing(Btrfly):
         return tuple(out)
 
 
-def location(ribs_at=(), sacrum=False, sacral_at=()):
-    """A straight column, with blocks of rib beside the given levels, and given levels inside the sacrum."""
+class BrightBeside(nn.Module):
+    """Takes what is brighter than 200 HU at the height of the heatmap for the vertebra's own ribs."""
+
+    def forward(self, x):
+        height = x[:, 1:].amax(dim=(2, 3), keepdim=True)
+        return 10.0 * ((x[:, :1] > float(to_input(np.array(200.0)))) & (height > 0.1)) - 5.0
+
+
+def ribbed_scan(ribs_at=()):
+    """Blocks of bone on both sides of the given levels."""
+    hu = np.full(SHAPE, -50, np.int16)
+    world = GRID.to_world(np.stack(np.indices(SHAPE), axis=-1))
+    for level in ribs_at:
+        away = np.abs(world - POINTS[level])
+        hu[(away[..., 0] > 20) & (away[..., 0] < 44) & (away[..., 1] < 12) & (away[..., 2] < 6)] = 400
+    return Scan(hu, GRID)
+
+
+def location(sacrum=False, sacral_at=()):
+    """A straight column, and given levels inside the sacrum."""
     grid = Grid((48, 40, 80), np.diag([4.0, 4.0, 4.0, 1.0]))
     spine, ribs, sacral = (np.zeros(grid.shape, np.float32) for _ in range(3))
     spine[20:28, 18:26, 2:76] = 1
     world = grid.to_world(np.stack(np.indices(grid.shape), axis=-1))
-    for level in ribs_at:
-        away = np.abs(world - POINTS[level])
-        ribs[(away[..., 0] > 24) & (away[..., 0] < 56) & (away[..., 1] < 12) & (away[..., 2] < 6)] = 1
     for level in sacral_at:
         sacral[np.linalg.norm(world - POINTS[level], axis=-1) < 18] = 1
     if sacrum:
@@ -72,15 +89,15 @@ def location(ribs_at=(), sacrum=False, sacral_at=()):
     return Location(True, "", grid, spine, ribs, sacral, box, line)
 
 
-def named(called=None, rely=None, **seen):
+def named(called=None, rely=None, ribs_at=(), **seen):
     """Identification of the test scan by a network that calls levels as ``called`` says."""
-    scan = Scan(np.full(SHAPE, -50, np.int16), GRID)
+    scan = ribbed_scan(ribs_at)
     there = location(**seen)
     probe = identify(scan, there, Knowing(*[maps({}, 160, np.zeros(3), a) for a in (1, 0)]), load_prior(), CPU)
     shift = probe.grid.to_world([0, 0, 0]) / 2
     first = probe.views.first + shift
     network = Knowing(*[maps(POINTS, 160, first, axis, called) for axis in (1, 0)])
-    return identify(scan, there, network, load_prior(), CPU, rely or Reliance())
+    return identify(scan, there, network, load_prior(), CPU, rely or Reliance(), BrightBeside())
 
 
 def test_points_and_levels_of_a_perfect_network_are_found():
@@ -98,16 +115,18 @@ def test_nothing_in_the_heatmaps_is_nothing_found():
     assert found.decoding.in_doubt
 
 
-def test_ribs_are_evidence_on_the_side_where_they_are():
-    there = location(ribs_at=(Level.T12,))
-    evidence = rib_evidence(there, GRID, np.array([POINTS[Level.T12], POINTS[Level.L2]]))
-    assert (evidence[0] > 2).all()
-    assert (evidence[1] < -1.5).all()
+def test_ribs_are_looked_for_about_the_last_ones_only():
+    found = named(ribs_at=(Level.T12,))
+    volumes = dict(zip(map(int, found.detections.bodies_mm[:, 2]), found.rib_cm3, strict=False))
+    of = {level: volumes[min(volumes, key=lambda z: abs(z - point[2]))] for level, point in POINTS.items()}
+    assert (of[Level.T12] > 2).all()
+    assert (of[Level.L1] == 0).all()
+    assert np.isnan(of[max(POINTS)]).all()
 
 
-def test_ribs_out_of_view_are_no_evidence():
-    narrow = Grid((30, 80, 160), np.array([[2.0, 0, 0, 64], [0, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]]))
-    assert np.isnan(rib_evidence(location(), narrow, np.array([POINTS[Level.L1]]))).all()
+def test_ribs_that_nobody_vouches_for_decide_nothing():
+    found = named(ribs_at=(Level.T12,), rely=Reliance(ribs=False))
+    assert np.isnan(found.rib_cm3).all()
 
 
 def test_ribs_speak_against_a_shifted_reading():
@@ -131,8 +150,8 @@ def test_a_sacrum_in_view_is_a_point_of_its_own():
 def test_what_lies_inside_the_sacrum_is_no_candidate():
     lowest = max(POINTS)
     found, all_of_them = named(sacral_at=[lowest]), named(sacral_at=[lowest], rely=Reliance(sacrum=False))
-    assert len(found.rib_evidence) == len(POINTS) - 1
-    assert len(all_of_them.rib_evidence) == len(POINTS)
+    assert len(found.rib_cm3) == len(POINTS) - 1
+    assert len(all_of_them.rib_cm3) == len(POINTS)
     assert sacral_share(location(sacral_at=[lowest]), np.array(list(POINTS.values()))).round(2)[-2:].tolist() == [0, 1]
 
 
@@ -158,7 +177,8 @@ def test_a_naming_network_that_is_often_wrong_is_not_relied_on(rates, weak):
 
 def test_ribs_and_sacrum_are_relied_on_where_they_were_found():
     dice = {"held_out_dice_ribs": 0.7, "held_out_dice_sacrum": 0.2}
-    assert reliance(dice, {}) == Reliance(ribs=True, sacrum=False, least_margin=0.0)
+    assert reliance(dice, {}) == Reliance(ribs=False, sacrum=False, least_margin=0.0)
+    assert reliance({"held_out_dice_sacrum": 0.6}, {}, {"held_out_sides_right": 0.95}) == Reliance(True, True, 0.0)
 
 
 def test_below_the_margin_that_is_relied_on_the_same_numbering_is_in_doubt():

@@ -327,16 +327,18 @@ def _located(scan: Scan, options: SegmentOptions, compute: Compute, clock: _Cloc
     from verse_morph.segment.chain_prior import load_prior
     from verse_morph.segment.identify import identify, reliance
     from verse_morph.segment.locate import locate
+    from verse_morph.segment.weights import has_weights
 
-    # Both before the first one runs: nobody waits for a stage that cannot be used.
+    # All before the first one runs: nobody waits for a stage that cannot be used.
     locating, naming = (clock.network(stage, options.weights) for stage in ("locate", "identify"))
+    asking_ribs = clock.network("ribs", options.weights) if has_weights("ribs", options.weights) else None
     with clock.stage("locate", "locating the spine"):
         location = locate(scan, locating, compute)
     if not location.found:
         raise InputError(f"no spine found in {scan.name}: {location.reason}")
     with clock.stage("identify", "naming the vertebrae"):
-        rely = reliance(clock.metrics["locate"], clock.metrics["identify"])
-        identification = identify(scan, location, naming, load_prior(), compute, rely)
+        rely = reliance(*(clock.metrics.get(stage, {}) for stage in ("locate", "identify", "ribs")))
+        identification = identify(scan, location, naming, load_prior(), compute, rely, asking_ribs)
     decoding = identification.decoding
     if not decoding.points_mm:
         raise InputError(f"no vertebra found in {scan.name}, although a spine seems to be in it; give --centroids")

@@ -45,9 +45,14 @@ def step_features(row: Row) -> FloatArray:
     ])  # fmt: skip
 
 
+def near_gaps(gap: FloatArray, k: int) -> FloatArray:
+    """Up to three gaps on either side of the k-th one."""
+    return np.delete(gap[max(0, k - 3) : k + 4], min(k, 3))
+
+
 def _typical_gap(gap: FloatArray, k: int) -> float:
     """Median of the nearest other gaps: the local scale against which a missed neighbour stands out."""
-    near = np.delete(gap[max(0, k - 3) : k + 4], min(k, 3))
+    near = near_gaps(gap, k)
     return float(np.median(near)) if len(near) else float(gap[k])
 
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from verse_morph.anatomy import Level
-from verse_morph.segment.chain_features import node_features, step_features
+from verse_morph.segment.chain_features import near_gaps, node_features, step_features
 from verse_morph.segment.chain_prior import ChainPrior
 from verse_morph.segment.detections import Detections, level_log_of
 from verse_morph.segment.numbering import LEVELS, SACRUM, agree, numberings, whole_row_features
@@ -27,6 +27,9 @@ HYPOTHESES = 12  # joint hypotheses about missed neighbours that are followed
 RARE_STEP = -7.0  # log-probability below which a step is not considered
 LARGEST_MARGIN = 30.0
 LONG_STEP = 1.5
+# A step shorter than this many usual ones has no room for a vertebra between its ends: so much less likely, in
+# logarithms, is a level passed over there than the prior thinks, which has seen few spines without a T12.
+ROOM_STEP, NO_ROOM, FEWEST_NEAR = 1.3, -4.0, 2
 
 
 class DecodingFlag(enum.StrEnum):
@@ -139,7 +142,8 @@ def weigh(row: Row, prior: ChainPrior) -> Hypotheses:
     level_logits = prior.level_logits(node_features(row))
     evidence = level_log_of(row.level_log, len(row))
     found, weights, elsewhere = [], [], []
-    for weight, jumps in _step_hypotheses(prior.step_log_probabilities(step_features(row))):
+    steps = _with_room(prior.step_log_probabilities(step_features(row)), row)
+    for weight, jumps in _step_hypotheses(steps):
         ranks, variants = numberings(jumps)
         if not len(ranks):
             continue
@@ -150,6 +154,17 @@ def weigh(row: Row, prior: ChainPrior) -> Hypotheses:
     ranks = np.concatenate(found)
     logits = np.concatenate(weights) / prior.temperature + np.concatenate(elsewhere)
     return Hypotheses(ranks, logits - np.logaddexp.reduce(logits))
+
+
+def _with_room(log_probabilities: FloatArray, row: Row) -> FloatArray:
+    """Log-probabilities (n - 1, k) of 1, 2, ... levels from one vertebra to the next, where there is room for them."""
+    gap = np.linalg.norm(np.diff(row.points_mm, axis=0), axis=1)
+    out = np.array(log_probabilities)
+    for k in range(len(gap)):
+        near = near_gaps(gap, k)
+        if len(near) >= FEWEST_NEAR and gap[k] < ROOM_STEP * np.median(near):
+            out[k, 1:] += NO_ROOM
+    return out
 
 
 def _step_hypotheses(log_probabilities: FloatArray) -> list[tuple[float, np.ndarray]]:

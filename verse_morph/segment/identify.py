@@ -18,6 +18,9 @@ from verse_morph.segment.decode import Decoding, DecodingFlag, decode
 from verse_morph.segment.detections import Detections
 from verse_morph.segment.locate import Location
 from verse_morph.segment.networks import side_multiple
+from verse_morph.segment.own_ribs import level_log as rib_level_log
+from verse_morph.segment.own_ribs import rib_volumes
+from verse_morph.segment.patches import SPACING_MM as PATCH_MM
 from verse_morph.segment.resample import nearest, reduced, sample, world_box
 from verse_morph.segment.views import SPACING_MM, WIDTH, Views, project
 from verse_morph.space import FloatArray, Grid
@@ -37,23 +40,18 @@ FLOOR = 0.02  # no level is ever ruled out by heatmaps alone
 # A network that is wrong is wrong about neighbours alike: its votes for a row are worth less than so many independent
 # ones.
 TEMPER = 0.7
-# Where a vertebra's own ribs run, about its body's centre, mm: sideways, backwards, up and down. Nearer, transverse
-# processes lie; further out, ribs of the vertebrae above come down.
-RIB_BESIDE_MM, RIB_DEPTH_MM, RIB_HEIGHT_MM = (24.0, 46.0), (-50.0, 0.0), (-8.0, 12.0)
-RIB_HALF_CM3 = 0.4  # volume of rib on one side at which a rib is as likely as not
-RIB_SLOPE, RIB_LIMITS = 1.2, (-1.8, 2.5)  # seen ribs say more than ribs that were not found
-RIB_WEIGHT = 1.5
-# The last rib may be a stump; beside L1 the twelfth rib comes down.
-RIB_SHARE = {Level.T12: 0.7, Level.T13: 0.7, Level.L1: 0.2}
-RIB_VIEW = 0.85  # share of the region that must lie in the scan
 SACRUM_CM3 = 6.0
 # Without pedicles and region scores a point needs more than 0.77 to join the row at all.
 SACRUM_CONFIDENCE = 0.9
 # A candidate that is sacrum to this share within this distance is S1: on 108 phantoms 34 of 36 such ones were no
 # labelled vertebra.
 SACRAL, SACRAL_REACH_MM = 0.9, 12.0
-# Ribs and sacrum count only where the locating network found them on held-out scans at least this well (Dice).
-RELIABLE_DICE = 0.5
+# The sacrum counts only where the locating network found it on held-out scans at least this well (Dice), ribs where
+# their network told sides with a rib from those without in this share of held-out patches.
+RELIABLE_DICE, RELIABLE_SIDES = 0.5, 0.8
+# Ribs are looked for beside vertebrae that may be one of these levels with this share.
+RIB_LEVELS = tuple(Level(word) for word in ["T10", "T11", "T12", "T13", "L1", "L2"])
+MAY_BE = 0.05
 # Where a card does not say from which margin on its network's numberings held on whole scans, the network must get this
 # share of held-out levels right before the decoder's own threshold can take a numbering out of doubt.
 LEAST_LEVELS_RIGHT = 0.8
@@ -67,9 +65,10 @@ class Identification:
     ----------
     decoding : Decoding
     detections : Detections
-        Candidates in the order of ``rib_evidence``.
-    rib_evidence : array (n, 2)
-        Log-odds of a rib on the left and the right side of each candidate; NaN where that region is not in view.
+        Candidates in the order of ``rib_cm3``.
+    rib_cm3 : array (n, 2)
+        Volume of each candidate's own rib within its patch, left and right; NaN where that region is not in view, or
+        the candidate lies far from the last ribs and nothing was looked for.
     views : Views
     sagittal, coronal : array (27, rows, WIDTH) of float32
         Heatmaps; the last is background.
@@ -79,7 +78,7 @@ class Identification:
 
     decoding: Decoding
     detections: Detections
-    rib_evidence: FloatArray
+    rib_cm3: FloatArray
     views: Views
     sagittal: NDArray[np.float32]
     coronal: NDArray[np.float32]
@@ -104,17 +103,19 @@ class Reliance:
     least_margin: float = 0.0
 
 
-def reliance(locating: Mapping[str, Any], naming: Mapping[str, Any]) -> Reliance:
-    """What the metrics of the two networks' cards allow.
+def reliance(
+    locating: Mapping[str, Any], naming: Mapping[str, Any], asking_ribs: Mapping[str, Any] | None = None
+) -> Reliance:
+    """What the metrics of the networks' cards allow.
 
     Parameters
     ----------
-    locating, naming : Mapping
+    locating, naming, asking_ribs : Mapping
         ``doubt_margin`` of the naming network, where its card has one, was found on whole scans
         (``benchmarks/naming.py``).
     """
-    dice = [locating.get(f"held_out_dice_{part}") for part in ("ribs", "sacrum")]
-    ribs, sacrum = (value is not None and float(value) >= RELIABLE_DICE for value in dice)
+    sacrum = float(locating.get("held_out_dice_sacrum") or 0.0) >= RELIABLE_DICE
+    ribs = float((asking_ribs or {}).get("held_out_sides_right") or 0.0) >= RELIABLE_SIDES
     rates = [float(value) for name, value in naming.items() if name.startswith("held_out_level_right")]
     weak = bool(rates) and min(rates) < LEAST_LEVELS_RIGHT
     return Reliance(ribs, sacrum, float(naming.get("doubt_margin", np.inf if weak else 0.0)))
@@ -127,6 +128,7 @@ def identify(
     prior: ChainPrior,
     compute: Compute,
     rely: Reliance = Reliance(),
+    asking_ribs: nn.Module | None = None,
 ) -> Identification:
     """Name the vertebrae of a scan whose spine was located.
 
@@ -141,10 +143,12 @@ def identify(
     compute : Compute
     rely : Reliance
         What may decide, see :func:`reliance`.
+    asking_ribs : Module, optional
+        Of the stage ``ribs``.
 
     Notes
     -----
-    The heatmaps say which level a vertebra looks like, the ribs whether it is thoracic, the sacrum where the column
+    The heatmaps say which level a vertebra looks like, its own ribs whether it is thoracic, the sacrum where the column
     ends; the decoder weighs all of it with what chains of vertebrae look like. Its margin is the doubt.
     """
     grid = _grid(scan, location)
@@ -157,9 +161,11 @@ def identify(
     if rely.sacrum:
         kept = sacral_share(location, bodies) < SACRAL
         bodies, level_log, confidence = bodies[kept], level_log[kept], confidence[kept]
-    ribs = rib_evidence(location, scan.grid, bodies)
-    if rely.ribs:
-        level_log = level_log + _rib_log(ribs)
+    ribs = np.full((len(bodies), 2), np.nan)
+    if rely.ribs and asking_ribs is not None:
+        near = _may_bear_last_rib(level_log)
+        ribs[near] = rib_volumes(reduced(scan, PATCH_MM), bodies[near], asking_ribs, compute)
+        level_log = level_log + rib_level_log(ribs)
     top = sacrum_top(location) if rely.sacrum else None
     detections = detections_of(bodies, TEMPER * level_log, confidence, top)
     decoding = decode(detections, prior)
@@ -278,31 +284,11 @@ def _across(
 # --- ribs and sacrum ----------------------------------------------------------------------------------------------
 
 
-def rib_evidence(location: Location, scan_grid: Grid, bodies_mm: FloatArray) -> FloatArray:
-    """Log-odds (n, 2) of a rib on each side of a body, left first; NaN where too little of the region is in view."""
-    half = [np.arange(a, b + 1e-6, location.grid.spacing_mm[0]) for a, b in (RIB_BESIDE_MM, RIB_DEPTH_MM)]
-    up = np.arange(RIB_HEIGHT_MM[0], RIB_HEIGHT_MM[1] + 1e-6, location.grid.spacing_mm[2])
-    offsets = np.stack(np.meshgrid(half[0], half[1], up, indexing="ij"), axis=-1).reshape(-1, 3)
-    out = np.full((len(bodies_mm), 2), np.nan)
-    cell = float(np.prod(location.grid.spacing_mm)) / 1000
-    for n, body in enumerate(bodies_mm):
-        for side, sign in enumerate((-1.0, 1.0)):
-            places = body + offsets * [sign, 1.0, 1.0]
-            seen = scan_grid.contains(places)
-            if seen.mean() >= RIB_VIEW:
-                volume = float(nearest(location.ribs, location.grid, places[seen]).sum()) * cell
-                out[n, side] = np.clip(RIB_SLOPE * np.log((volume + 0.05) / RIB_HALF_CM3), *RIB_LIMITS)
-    return out
-
-
-def _rib_log(ribs: FloatArray) -> FloatArray:
-    """What ribs say about each level (n, 26): thoracic levels gain what lumbar ones lose; necks are not judged."""
-    known = np.isfinite(ribs).any(axis=1)
-    mean = np.zeros(len(ribs))
-    mean[known] = np.nanmean(ribs[known], axis=1)
-    sign = np.select([_REGION == 1, _REGION == 2], [0.5, -0.5], 0.0)
-    share = np.array([RIB_SHARE.get(level, 1.0) for level in LEVELS])
-    return np.asarray(RIB_WEIGHT * mean[:, None] * share * sign)
+def _may_bear_last_rib(level_log: FloatArray) -> NDArray[np.bool_]:
+    """Which candidates (n,) may be one of the vertebrae about the last rib."""
+    share = np.exp(level_log - level_log.max(axis=1, keepdims=True, initial=-np.inf))
+    asked = [LEVELS.index(level) for level in RIB_LEVELS]
+    return np.asarray(share[:, asked].sum(axis=1) > MAY_BE * share.sum(axis=1))
 
 
 def detections_of(

@@ -20,7 +20,7 @@ from verse_morph.io.files import replacing
 from verse_morph.segment.networks import build, shape_from
 
 WEIGHTS_DIR = Path(__file__).parent / "trained"
-STAGES = ("locate", "identify", "outline")
+STAGES = ("locate", "identify", "ribs", "outline")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Card:
     Parameters
     ----------
     stage : str
-        ``locate``, ``identify`` or ``outline``.
+        ``locate``, ``identify``, ``ribs`` or ``outline``.
     network : Mapping
         Size of the network, see :func:`verse_morph.segment.networks.describe`.
     sha256 : str
@@ -56,6 +56,11 @@ class Card:
 def weights_path(stage: str, folder: Path | None = None) -> Path:
     """The weights file of a stage."""
     return (folder or WEIGHTS_DIR) / f"{stage}.safetensors"
+
+
+def has_weights(stage: str, folder: Path | None = None) -> bool:
+    """Whether a stage's weights are there; the stage ``ribs`` may be left out of a folder of one's own."""
+    return weights_path(stage, folder).is_file()
 
 
 def save_weights(model: nn.Module, card: Card, folder: Path) -> Card:

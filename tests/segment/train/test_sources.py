@@ -4,6 +4,7 @@ import os
 import pickle
 import shutil
 import time
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -11,11 +12,12 @@ import pytest
 
 from verse_morph.anatomy import VERSE, Level
 from verse_morph.errors import InputError
+from verse_morph.phantom.case import rib_label
 from verse_morph.segment.intensity import AIR_HU, to_input
 from verse_morph.segment.patches import BEHIND_MM
 from verse_morph.segment.train import sources as module
 from verse_morph.segment.train import spine_samples
-from verse_morph.segment.train.outline_samples import PATCH, OutlineOptions, OutlineSamples
+from verse_morph.segment.train.outline_samples import PATCH, OutlineOptions, OutlineSamples, RibSamples
 from verse_morph.segment.train.sources import Source, fingerprint, hold_out, load_sources
 from verse_morph.segment.train.spine_samples import IdentifySamples, LocateSamples, ScanPool
 
@@ -243,6 +245,58 @@ def test_a_real_pair_is_deformed_as_one(pair):
     bone, rest = sample["image"][0][sample["target"][0] > 0], sample["image"][0][sample["target"][0] == 0]
     assert np.median(bone) > float(to_input(np.array(150.0)))
     assert np.percentile(rest, 25) < float(to_input(np.array(AIR_HU))) + 0.3
+
+
+# --- rib samples --------------------------------------------------------------------------------------------------
+
+
+def ribbed(blocks, levels, numbers):
+    """The block vertebrae under other names, with bars for ribs beside each: {place from the head: number}."""
+    labels = np.array(blocks.labels)
+    old = list(blocks.centres)
+    values = [VERSE.value_of(Level(word)) for word in levels]
+    renamed = np.zeros_like(labels)
+    for before, after in zip(old, values, strict=True):
+        renamed[labels == before] = after
+    centres = {after: blocks.centres[before] for before, after in zip(old, values, strict=True)}
+    for place, number in numbers.items():
+        i, j, k = (round(c) for c in centres[values[place]])
+        reach = round(18 / blocks.spacing_mm[0])
+        for side, start in (("left", max(i - 2 * reach, 0)), ("right", i + reach)):
+            renamed[start : start + reach, j - 6 : j, k - 3 : k + 3] = rib_label(side, number)
+    return replace(blocks, labels=renamed, centres=centres)
+
+
+@pytest.mark.parametrize(
+    ("levels", "numbers", "bearing"),
+    [
+        (("T12", "L1", "L2"), {0: 12}, {"T12"}),
+        (("T11", "L1", "L2"), {0: 11}, {"T11"}),  # eleven thoracic vertebrae ...
+        (("T11", "L1", "L2"), {0: 11, 1: 12}, {"T11", "L1"}),  # ... and a rib of the first lumbar one
+        (("T13", "L1", "L2"), {0: 13, 1: 14}, {"T13", "L1"}),
+        (("T12", "L1", "L2"), {0: 12, 1: 13}, {"T12", "L1"}),
+    ],
+)
+def test_each_vertebra_is_asked_for_its_own_ribs(blocks, levels, numbers, bearing):
+    one = ribbed(blocks, levels, numbers)
+    targets = RibSamples([one], 2)._targets(one)
+    assert set(targets) == set(one.centres)
+    shown = {str(VERSE.levels[v]) for v, asked in targets.items() if np.isin(one.labels, asked).any()}
+    assert shown == bearing
+
+
+def test_a_rib_sample_shows_the_ribs_of_the_vertebra_that_the_heatmap_points_at(blocks):
+    samples = RibSamples([ribbed(blocks, ("T12", "L1", "L2"), {0: 12})], 2)
+    for index in (0, 1):  # the vertebra that a block was made for; two neighbours follow
+        asked = VERSE.levels[samples._block(index).first]
+        assert bool(samples(index)["target"].any()) is (asked is Level.T12)
+
+
+def test_masks_without_ribs_do_not_say_that_there_are_none(blocks):
+    with pytest.raises(InputError, match="no label map shows a rib"):
+        RibSamples([blocks], 2)
+    with_ribs = ribbed(blocks, ("T12", "L1", "L2"), {0: 12})
+    assert [s.name for s in RibSamples([blocks, with_ribs], 2).sources] == [with_ribs.name]
 
 
 @pytest.mark.parametrize("kind", [LocateSamples, IdentifySamples])

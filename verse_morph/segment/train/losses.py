@@ -10,20 +10,23 @@ from torch.nn import functional
 THERE, DISC_REACH = 4.0, 17
 
 
-def overlap_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+def overlap_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None, least: float = 1.0) -> Tensor:
     """2 x weighted binary cross-entropy + soft Dice loss, the mean over samples and channels.
 
     Parameters
     ----------
     logits, target, weight : Tensor (b, c, ...)
+    least : float
+        Voxels added to numerator and denominator of Dice. Where a structure is absent, what is claimed all the same
+        costs by the voxel only up to about so many; beyond that Dice no longer cares.
     """
     logits = logits.float()  # sums over a volume need more than half precision
     cross = functional.binary_cross_entropy_with_logits(logits, target, weight)
     axes = tuple(range(2, logits.ndim))
     share = torch.sigmoid(logits)
     both, either = (share * target).sum(axes), share.sum(axes) + target.sum(axes)
-    # One voxel in numerator and denominator: an absent structure costs nothing where nothing is claimed.
-    dice = (2 * both + 1) / (either + 1)
+    # An absent structure costs nothing where nothing is claimed.
+    dice = (2 * both + least) / (either + least)
     return 2 * cross + (1 - dice).mean()
 
 

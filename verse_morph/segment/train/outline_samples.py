@@ -1,14 +1,16 @@
-"""Samples for the outline stage: a painted or real patch, a heatmap on one vertebra, and that vertebra's mask."""
+"""Samples for the stages outline and ribs: a patch, a heatmap on one vertebra, and its mask or that of its ribs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_morph.anatomy import VERSE
+from verse_morph.anatomy import VERSE, Level
+from verse_morph.errors import InputError
+from verse_morph.phantom.case import rib_label
 from verse_morph.phantom.fields import FloatVolume, apply_axes, coloured_noise, gauss_matrix, slice_matrices
 from verse_morph.phantom.paint import PatchOptions, paint_points
 from verse_morph.phantom.warp import DeformationRange, draw_deformation, other_side
@@ -36,6 +38,9 @@ PAINT = PatchOptions(
     deformation=DeformationRange(rotation_deg=18, scale=(0.82, 1.2)),
 )
 _OTHER_SIDE = other_side()
+# About the last rib: where it has to be told from none, and from the one above that comes down.
+RIB_LEVELS = tuple(Level(word) for word in ["T9", "T10", "T11", "T12", "T13", "L1", "L2", "L3"])
+SIDES = ("left", "right")
 
 
 @dataclass(frozen=True)
@@ -60,13 +65,14 @@ class _Block:
     labels: NDArray[np.uint8]
     points: dict[int, FloatArray]
     first: int
+    targets: Mapping[int, tuple[int, ...]]
 
 
 class OutlineSamples:
     """Sample n of a seed is always the same; blocks are shared by the samples that follow each other in a batch."""
 
     def __init__(self, sources: Sequence[Source], seed: int, options: OutlineOptions | None = None) -> None:
-        self.sources = tuple(sources)
+        self.sources = self._usable(sources)
         self.seed = seed
         self.options = options or OutlineOptions()
         weights = np.array([source.weight for source in self.sources])
@@ -81,6 +87,13 @@ class OutlineSamples:
         value = _pick(block, place // 2, rng)
         return _sample(block, value, self.options.patch, rng)
 
+    def _usable(self, sources: Sequence[Source]) -> tuple[Source, ...]:
+        return tuple(sources)
+
+    def _targets(self, source: Source) -> dict[int, tuple[int, ...]]:
+        """Labels of what is asked for at each vertebra."""
+        return {value: (value,) for value in source.centres}
+
     def _make_block(self, number: int) -> _Block:
         rng = np.random.default_rng([self.seed, 0, number])
         source = self.sources[rng.choice(len(self.sources), p=self._share)]
@@ -88,8 +101,43 @@ class OutlineSamples:
         values = list(source.centres)
         value = int(values[rng.integers(len(values))])
         if source.hu is not None:
-            return _real_block(source, source.hu, value, rng)
-        return _painted_block(source, value, rng, self.options.paint)
+            block = _real_block(source, source.hu, value, rng)
+        else:
+            block = _painted_block(source, value, rng, self.options.paint)
+        return replace(block, targets=self._targets(source))
+
+
+class RibSamples(OutlineSamples):
+    """As for outlines, about the last ribs, with the vertebra's own two ribs as the target: none, where it bears none.
+
+    Raises
+    ------
+    InputError
+        No source has ribs labelled.
+    """
+
+    def _usable(self, sources: Sequence[Source]) -> tuple[Source, ...]:
+        wanted = [VERSE.value_of(level) for level in RIB_LEVELS]
+        found = []
+        for source in sources:
+            centres = {value: source.centres[value] for value in source.centres if value in wanted}
+            # What is no vertebra lies above their numbers; without any rib a mask says nothing about ribs.
+            ribs = [rib_label(side, number) for side in SIDES for number in range(1, 15)]
+            if centres and np.isin(source.labels, ribs).any():
+                found.append(replace(source, centres=centres))
+        if not found:
+            raise InputError("no label map shows a rib beside T9 to L3; add phantoms:N, or masks with labelled ribs")
+        return tuple(found)
+
+    def _targets(self, source: Source) -> dict[int, tuple[int, ...]]:
+        present = [VERSE.value_of(level) in source.centres for level in (Level.T11, Level.T12, Level.T13, Level.L1)]
+        last = 13 if present[2] else 11 if present[0] and present[3] and not present[1] else 12
+        out = {}
+        for value in source.centres:
+            level = VERSE.levels[value]
+            number = int(str(level)[1:]) if level.region == "thoracic" else last + 1 if level is Level.L1 else None
+            out[value] = () if number is None else tuple(rib_label(side, number) for side in SIDES)
+        return out
 
 
 def _painted_block(source: Source, value: int, rng: np.random.Generator, paint: PatchOptions) -> _Block:
@@ -98,7 +146,7 @@ def _painted_block(source: Source, value: int, rng: np.random.Generator, paint: 
     points = np.array([source.centres[v] for v in values])
     i, j, k = (float(c) for c in _behind(source, value, rng))
     hu, labels, moved = paint_points(source.labels, (across, deep, high), rng, points, paint, (i, j, k))
-    return _Block(hu, labels, dict(zip(values, moved, strict=True)), value)
+    return _Block(hu, labels, dict(zip(values, moved, strict=True)), value, {})
 
 
 def _behind(source: Source, value: int, rng: np.random.Generator) -> FloatArray:
@@ -124,7 +172,7 @@ def _real_block(source: Source, ct: NDArray[np.int16], value: int, rng: np.rando
     hu = np.where(seen, _rescanned(hu, rng), np.float32(AIR_HU))
     values = list(source.centres)
     moved = deformation.moved(np.array([source.centres[v] for v in values]), source.spacing_mm, centre)
-    return _Block(hu, np.where(seen, labels, np.uint8(0)), dict(zip(values, moved, strict=True)), value)
+    return _Block(hu, np.where(seen, labels, np.uint8(0)), dict(zip(values, moved, strict=True)), value, {})
 
 
 def _rescanned(hu: FloatVolume, rng: np.random.Generator) -> FloatVolume:
@@ -166,7 +214,7 @@ def _sample(
     box = tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))
     truth = block.points[value] - start
     point = truth + rng.normal(0, POINT_ERROR_MM, 3) * rng.choice([0.3, 1.0])
-    target = (block.labels[box] == value).astype(np.float32)
+    target = np.isin(block.labels[box], block.targets[value]).astype(np.float32)
     image = np.stack([to_input(block.hu[box]), heatmap(shape, point)])
     behind = np.arange(shape[1]) < truth[1] - POSTERIOR_FROM_MM
     weight = np.where(behind[None, :, None], np.float32(POSTERIOR_WEIGHT), np.float32(1.0))

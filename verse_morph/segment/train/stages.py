@@ -1,4 +1,4 @@
-"""What differs between the three stages in training: network, samples, loss, score."""
+"""What differs between the stages in training: network, samples, loss, score."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from torch import Tensor, nn
 from verse_morph.errors import InputError
 from verse_morph.segment.networks import BtrflyShape, Shape, UNetShape
 from verse_morph.segment.train.losses import hard_dice, heatmap_loss, overlap_loss
-from verse_morph.segment.train.outline_samples import OutlineSamples
+from verse_morph.segment.train.outline_samples import OutlineSamples, RibSamples
 from verse_morph.segment.train.sources import Source
 from verse_morph.segment.train.spine_samples import BACKGROUND, IdentifySamples, LocateSamples, ScanPool
 from verse_morph.segment.views import CHANNELS
 
 HIT_SAMPLES = 5  # a peak within 10 mm of the truth is right
 CHANNEL_WEIGHTS = (1.0, 4.0, 6.0)  # vertebrae, ribs, sacrum: thin and rare structures count more
+RIB_VOXELS = 300  # of 1 mm; less is a speck, or the border of the patch
+RIB_WEIGHT = 10.0  # ribs fill a hundredth of a patch
 POOL = 2000  # painted scans that a run of the first two stages draws on
 
 Samples = Callable[[int], dict[str, NDArray[np.float32]]]
@@ -68,7 +70,7 @@ def stage_named(name: str) -> Stage:
     InputError
         There is none of this name.
     """
-    stages = {stage.name: stage for stage in (_locate(), _identify(), _outline())}
+    stages = {stage.name: stage for stage in (_locate(), _identify(), _outline(), _ribs())}
     if name not in stages:
         raise InputError(f"no stage {name!r}; there are {', '.join(stages)}")
     return stages[name]
@@ -136,3 +138,34 @@ def _outline() -> Stage:
         return {"dice": float(hard_dice(logits, target).mean()), "dice_posterior": float(posterior.mean())}
 
     return Stage("outline", UNetShape(2, 1), samples, loss, score, batch=4, rate=1.5e-3)
+
+
+def _ribs() -> Stage:
+    def samples(sources: Sequence[Source], seed: int, cache: Path | None) -> Samples:
+        return RibSamples(sources, seed)
+
+    def loss(model: nn.Module, batch: Batch) -> Tensor:
+        # Half of all patches show no rib of this vertebra, which is what the stage is asked for.
+        weight = torch.full_like(batch["target"], RIB_WEIGHT)
+        return overlap_loss(model(batch["image"]), batch["target"], weight, least=RIB_VOXELS)
+
+    def score(model: nn.Module, batch: Batch) -> dict[str, float]:
+        logits, target = model(batch["image"]), batch["target"]
+        present = target.flatten(1).sum(dim=-1) > 0
+        dice = hard_dice(logits, target)[present]
+        sides = zip(
+            own_side_voxels(logits > 0, batch["image"]), own_side_voxels(target > 0, batch["image"]), strict=True
+        )
+        right = [float(((said > RIB_VOXELS) == (true > RIB_VOXELS)).float().mean()) for said, true in sides]
+        return {"sides_right": sum(right) / 2, "dice": float(dice.mean()) if len(dice) else float("nan")}
+
+    return Stage("ribs", UNetShape(2, 1, (16, 32, 64, 96)), samples, loss, score, batch=4, rate=1.5e-3)
+
+
+def own_side_voxels(inside: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Number of voxels (b,) to the left and to the right of where the heatmap has its peak."""
+    middle = image[:, 1].amax(dim=(2, 3)).argmax(dim=1)
+    place = torch.arange(inside.shape[2], device=inside.device)
+    across = inside.float().sum(dim=(1, 3, 4))
+    left = place[None] < middle[:, None]
+    return (across * left).sum(dim=1), (across * ~left).sum(dim=1)
