@@ -28,7 +28,7 @@ from verse_morph.segment.chain_prior import load_prior
 from verse_morph.segment.compute import choose_compute
 from verse_morph.segment.identify import identify, reliance
 from verse_morph.segment.locate import locate
-from verse_morph.segment.weights import load_network
+from verse_morph.segment.weights import has_weights, load_network
 from verse_morph.space import Grid
 
 FAR_MM, NEAR_MM = 20.0, 10.0
@@ -65,13 +65,15 @@ def rows_of(cases: list[Case], weights: Path | None) -> pd.DataFrame:
     """One row per scan."""
     compute = choose_compute("cpu", 1)
     (locating, where), (naming, what) = (load_network(stage, weights) for stage in ("locate", "identify"))
-    rely, prior, rows = reliance(where.metrics, what.metrics), load_prior(), []
+    asking, how = load_network("ribs", weights) if has_weights("ribs", weights) else (None, None)
+    rely = reliance(where.metrics, what.metrics, None if how is None else how.metrics)
+    prior, rows = load_prior(), []
     for case in cases:
         scan = read_scan(case.ct)
         true = {v: p for v, p in read_centroids(case.centroids, scan.grid).points_mm.items() if v is not Level.S1}
         counted, location = whole(true, scan.grid), locate(scan, locating, compute)
         if location.found:
-            decoding = identify(scan, location, naming, prior, compute, rely).decoding
+            decoding = identify(scan, location, naming, prior, compute, rely, asking).decoding
             row = judged(dict(decoding.points_mm), true, counted) | {"margin": decoding.margin}
         else:
             row = judged({}, true, counted) | {"margin": None}

@@ -13,7 +13,7 @@ from verse_morph.anatomy import Level
 from verse_morph.errors import InputError
 from verse_morph.io.keypoints import read_keypoints
 from verse_morph.segment.chain_prior import PRIOR_DIR, load_prior
-from verse_morph.segment.decode import DecodingFlag, decode, weigh
+from verse_morph.segment.decode import DecodingFlag, _with_room, decode, weigh
 from verse_morph.segment.detections import Detections
 from verse_morph.segment.numbering import LEVELS, SACRUM, agree, numberings
 from verse_morph.segment.orientation import misplaced
@@ -113,6 +113,20 @@ def test_a_missed_body_keeps_its_level_free_and_is_marked(prior):
     assert_named(result, truth)
     assert result.interpolated == {Level.T10}
     assert DecodingFlag.INTERPOLATED in result.flags
+
+
+def test_no_level_is_passed_over_where_there_is_no_room_for_one():
+    """Of the steps of a row only the double one may hide a vertebra; beside few neighbours nothing is usual."""
+    heights = -np.cumsum([0.0, 20, 21, 42, 22, 23, 24])
+    points = np.column_stack([np.zeros((7, 2)), heights])
+    row = spine_row(Detections(points, np.tile([0.05, 0.9, 0.05], (7, 1))))
+    before = np.log(np.full((6, 3), [0.8, 0.15, 0.05]))
+    after = _with_room(before, row)
+    assert np.array_equal(after[:, 0], before[:, 0])
+    lowered = (after[:, 1:] < before[:, 1:] - 3).all(axis=1)
+    assert lowered.tolist() == [True, True, False, True, True, True]
+    short = spine_row(Detections(points[:3], np.tile([0.05, 0.9, 0.05], (3, 1))))
+    assert np.array_equal(_with_room(before[:2], short), before[:2])
 
 
 def test_a_body_missed_above_its_pedicles_is_inferred_from_them(prior):

@@ -24,7 +24,7 @@ BESIDE_MM, DEPTH_MM, HEIGHT_MM = (20.0, 40.0), (-40.0, -5.0), (-12.0, 10.0)
 IN_VIEW = 0.85
 # Odds of a rib grow with the logarithm of the volume seen; measured on phantoms with their own simulated CT
 # (benchmarks/own_ribs.py).
-EVEN_CM3, SLOPE, LIMIT = 0.15, 3.0, 3.5
+EVEN_CM3, SLOPE, LIMITS = 0.15, 3.0, (-1.8, 2.5)
 SPECK_CM3 = 0.05
 # Share of vertebrae that bear a rib on a side: of the last thoracic ones some lack it, of the first lumbar ones some
 # have one.
@@ -74,7 +74,7 @@ def _volumes(source: Reduced, body_mm: FloatArray, model: nn.Module, compute: Co
 def rib_log_odds(volumes_cm3: FloatArray) -> FloatArray:
     """Log-odds that a vertebra bears a rib, from the volume seen of it; 0 where nothing was in view."""
     odds = SLOPE * np.log((volumes_cm3 + SPECK_CM3) / EVEN_CM3)
-    return np.nan_to_num(np.clip(odds, -LIMIT, LIMIT), nan=0.0)
+    return np.nan_to_num(np.clip(odds, *LIMITS), nan=0.0)
 
 
 def level_log(volumes_cm3: FloatArray) -> FloatArray:
