@@ -284,7 +284,7 @@ def run(  # noqa: PLR0913  one parameter per option
 
 @app.command()
 def train(  # noqa: PLR0913  one parameter per option
-    stage: Annotated[str, typer.Argument(help="locate, identify or outline.")],
+    stage: Annotated[str, typer.Argument(help="locate, identify, ribs or outline.")],
     data: Annotated[
         list[str],
         typer.Option(help="phantoms:N[@WEIGHT], a folder in VerSe's layout, a CSV table or a mask; may be repeated."),

@@ -19,7 +19,7 @@ from verse_morph.segment.resample import Reduced
 from verse_morph.space import FloatArray
 
 # Outlines with a mean probability inside of less than this are unsure; one whole vertebra is outlined more surely.
-UNSURE = 0.92
+UNSURE = 0.93
 # In a row with unsure ones a sure vertebra beside a step this many times the usual one may have slid to its neighbour.
 UNEVEN_STEP = 1.4
 # Bodies of neighbours in the row lie this many usual steps apart at least, or two outlines claim one vertebra; what a

@@ -1,1 +1,1 @@
-"""Training of the three stages: sources of label maps, samples made from them, losses, the loop and its files."""
+"""Training of the stages: sources of label maps, samples made from them, losses, the loop and its files."""
