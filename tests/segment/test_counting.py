@@ -7,7 +7,8 @@ import pytest
 
 from verse_morph.anatomy import Level
 from verse_morph.segment.cascade import ScanFlag, scan_flags
-from verse_morph.segment.counting import count_doubt
+from verse_morph.segment.counting import SACRUM_SHARE, SACRUM_SHARE_OF_L6, count_doubt
+from verse_morph.segment.identify import sacral_share
 from verse_morph.segment.locate import Location
 from verse_morph.space import Grid
 
@@ -44,6 +45,17 @@ def test_room_for_an_l6_is_told():
 def test_a_last_vertebra_in_the_sacrum_is_told():
     said = count_doubt(row((*LUMBAR, Level.L6), 84.0), location(top_mm=100.0))
     assert said == "L6 may be the first sacral vertebra"
+
+
+def test_an_l6_is_told_sooner_than_an_l5():
+    """The same place, a third of it sacrum: an L5 is often as near, an L6 is an S1 more often than not."""
+    places = row((*LUMBAR, Level.L6), 100.0)
+    there = location(top_mm=96.0)
+    share = sacral_share(there, places[Level.L6][None])[0]
+    assert SACRUM_SHARE_OF_L6 < share < SACRUM_SHARE
+    assert count_doubt(places, there) == "L6 may be the first sacral vertebra"
+    renamed = dict(zip((Level.T12, *LUMBAR), places.values(), strict=True))
+    assert count_doubt(renamed, there) == ""
 
 
 @pytest.mark.parametrize("levels", [LUMBAR[:2], ()])

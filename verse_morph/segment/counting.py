@@ -15,8 +15,9 @@ from verse_morph.space import FloatArray
 # From one body's middle to the next, and from the last one's to that of the sacrum's upper front: this many usual
 # steps leave room for a vertebra.
 ROOM_STEPS, ROOM_ABOVE_SACRUM = 1.6, 1.4
-# A last vertebra whose surroundings are sacrum to this share may be S1.
-SACRUM_SHARE = 0.65
+# A last vertebra whose surroundings are sacrum to this share may be S1. Few spines have an L6, and of what is named so
+# on phantoms one in four is an S1: there a little sacrum is enough.
+SACRUM_SHARE, SACRUM_SHARE_OF_L6 = 0.65, 0.2
 FEWEST = 3
 
 
@@ -56,6 +57,7 @@ def _lower_end(points_mm: Mapping[Level, FloatArray], location: Location) -> str
     usual = usual_steps_mm(list(steps_mm(points_mm).values()))[-1]
     if np.linalg.norm(top - points_mm[last]) > ROOM_ABOVE_SACRUM * usual:
         return f"between {last} and the sacrum there is room for another vertebra"
-    if sacral_share(location, points_mm[last][None])[0] > SACRUM_SHARE:
+    most = SACRUM_SHARE_OF_L6 if last is Level.L6 else SACRUM_SHARE
+    if sacral_share(location, points_mm[last][None])[0] > most:
         return f"{last} may be the first sacral vertebra"
     return ""
