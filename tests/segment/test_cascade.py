@@ -168,6 +168,35 @@ def test_the_sacrum_is_never_guessed():
     assert set(proposed) == {Level.L3}
 
 
+def test_an_added_l6_is_found_and_in_doubt(networks, monkeypatch):
+    """The network of naming stopped at L5; below lies another body, and then the sacrum."""
+    up = np.array([0.0, 0.0, 26.0])
+    levels = (Level.L2, Level.L3, Level.L4, Level.L5, Level.L6)
+    five = dict(zip(levels, [point + up for point in centres(5).values()], strict=True))
+    scan = ball_scan(scan_grid("PIR", (1.0, 1.0, 1.5), (70, 70, 200)), five.values())
+    networks(Decoding({level: five[level] for level in levels[:4]}, margin=12.0, in_doubt=False), spine=0.0)
+    top = five[Level.L6] - [0.0, 0.0, 26.0]
+    monkeypatch.setattr("verse_morph.segment.identify.sacrum_top", lambda _location: top)
+    monkeypatch.setattr("verse_morph.segment.counting.sacrum_top", lambda _location: top)
+    monkeypatch.setattr("verse_morph.segment.identify.reliance", lambda *_: SimpleNamespace(sacrum=True))
+    made = segment(scan)
+    assert made.labels.levels() == levels
+    assert MaskFlag.ADDED in made.level_flags[Level.L6]
+    assert made.in_doubt
+    assert any("L6 was not named" in note for note in made.notes)
+
+
+@pytest.mark.parametrize(("away_mm", "lowest"), [(70.0, Level.L6), (35.0, None)])
+def test_an_l6_is_proposed_where_the_sacrum_leaves_room_for_it(away_mm, lowest):
+    names = (Level.L2, Level.L3, Level.L4, Level.L5)
+    points = {level: np.array([0.0, 0.0, 50.0 - 30.0 * k]) for k, level in enumerate(names)}
+    top = points[Level.L5] - [0.0, 0.0, away_mm]
+    proposed = missed_points(points, np.zeros(GRID.shape, np.float32), GRID, top)
+    assert list(proposed) == ([] if lowest is None else [lowest])
+    if lowest is not None:
+        assert np.allclose(proposed[lowest], points[Level.L5] - [0.0, 0.0, 30.0])
+
+
 @pytest.mark.parametrize(
     ("levels", "assumed"),
     [((Level.C7, Level.T2), False), ((Level.T1,), False), ((Level.T2, Level.L1), True), ((), False)],

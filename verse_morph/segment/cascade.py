@@ -368,6 +368,7 @@ def _inside(points_mm: Mapping[Level, FloatArray], scan: Scan) -> dict[Level, Fl
 def _missed(
     source: Reduced, named: _Named, outlined: tuple[Outlined, ...], model: nn.Module, compute: Compute
 ) -> tuple[Outlined, ...]:
+    from verse_morph.segment.identify import sacrum_top
     from verse_morph.segment.missed import missed_points, vertebra_like
     from verse_morph.segment.outline import outline
 
@@ -375,7 +376,8 @@ def _missed(
         return ()
     # Where the outlines are, not where the points were: one of them may have been moved.
     places = {each.level: each.point_mm for each in outlined}
-    proposed = missed_points(places, named.location.spine, named.location.grid)
+    top = sacrum_top(named.location) if named.sacrum_known else None
+    proposed = missed_points(places, named.location.spine, named.location.grid, top)
     if not proposed:
         return ()
     found = outline(source, proposed, model, compute)
@@ -394,7 +396,7 @@ def _segmentation(
     in_mask = tuple(merged.volumes_cm3)
     level_flags = {level: words | _how(level, named, added) for level, words in merged.flags.items()}
     points = {each.level: _middle(each, named, level_flags) for each in outlined if each.level in in_mask}
-    count = _count_doubt(points, named)
+    count = _count_doubt(points, named, added)
     flags = scan_flags(in_mask, named.decoding, count)
     notes = tuple(_notes(named, merged, flags, count))
     return Segmentation(
@@ -413,12 +415,14 @@ def _segmentation(
     )
 
 
-def _count_doubt(points_mm: Mapping[Level, FloatArray], named: _Named) -> str:
+def _count_doubt(points_mm: Mapping[Level, FloatArray], named: _Named, added: frozenset[Level]) -> str:
     """Why the number of vertebrae is in doubt; empty where it is not, or somebody pointed at them."""
     from verse_morph.segment.counting import count_doubt
 
     if named.decoding is None:
         return ""
+    if Level.L6 in added and Level.L6 in points_mm:
+        return "L6 was not named but outlined in the room above the sacrum"
     return count_doubt(points_mm, named.location if named.sacrum_known else None)
 
 

@@ -54,10 +54,23 @@ def _lower_end(points_mm: Mapping[Level, FloatArray], location: Location) -> str
     if top is None:
         return ""
     last = max(points_mm)
-    usual = usual_steps_mm(list(steps_mm(points_mm).values()))[-1]
-    if np.linalg.norm(top - points_mm[last]) > ROOM_ABOVE_SACRUM * usual:
+    if room_above_sacrum(points_mm, top):
         return f"between {last} and the sacrum there is room for another vertebra"
     most = SACRUM_SHARE_OF_L6 if last is Level.L6 else SACRUM_SHARE
     if sacral_share(location, points_mm[last][None])[0] > most:
         return f"{last} may be the first sacral vertebra"
     return ""
+
+
+def room_above_sacrum(points_mm: Mapping[Level, FloatArray], top_mm: FloatArray) -> bool:
+    """Whether between the last vertebra and the sacrum there is room for another one.
+
+    Parameters
+    ----------
+    points_mm : Mapping[Level, array (3,)]
+        Middles of two bodies or more, world RAS mm.
+    top_mm : array (3,)
+        Upper front of the sacrum.
+    """
+    usual = usual_steps_mm(list(steps_mm(points_mm).values()))[-1]
+    return bool(np.linalg.norm(top_mm - points_mm[max(points_mm)]) > ROOM_ABOVE_SACRUM * usual)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_morph.anatomy import Level, missing_between
-from verse_morph.segment.outline import HALF, Outlined, steps_mm
+from verse_morph.segment.counting import room_above_sacrum
+from verse_morph.segment.outline import HALF, Outlined, steps_mm, usual_steps_mm
 from verse_morph.segment.resample import nearest
 from verse_morph.space import FloatArray, Grid
 
@@ -25,7 +26,10 @@ SHARED = 0.2
 
 
 def missed_points(
-    points_mm: Mapping[Level, FloatArray], spine: NDArray[np.float32], grid: Grid
+    points_mm: Mapping[Level, FloatArray],
+    spine: NDArray[np.float32],
+    grid: Grid,
+    sacrum_top_mm: FloatArray | None = None,
 ) -> dict[Level, FloatArray]:
     """Where vertebrae may have been missed.
 
@@ -37,6 +41,8 @@ def missed_points(
         Probability of spine from the locating stage.
     grid : Grid
         Of that array.
+    sacrum_top_mm : array (3,), optional
+        Upper front of the sacrum, world RAS mm, where it is known well: with room above it, an L6 is proposed.
     """
     levels = sorted(points_mm)
     if len(levels) < 2:
@@ -54,6 +60,10 @@ def missed_points(
         point = points_mm[end] + last * min(1.0, 1.3 * usual / max(float(np.linalg.norm(last)), 1e-6))
         if level is not None and nearest(spine, grid, point[None])[0] >= SPINE:
             proposed[level] = point
+    if levels[-1] is Level.L5 and sacrum_top_mm is not None and room_above_sacrum(points_mm, sacrum_top_mm):
+        down = sacrum_top_mm - points_mm[Level.L5]
+        length = float(np.linalg.norm(down))
+        proposed[Level.L6] = points_mm[Level.L5] + down * usual_steps_mm(list(steps.values()))[-1] / length
     return proposed
 
 
@@ -80,7 +90,7 @@ def _above(level: Level) -> Level | None:
 
 
 def _below(level: Level) -> Level | None:
-    """The next level down; below L5 lies the sacrum more often than an L6, and neither is guessed."""
+    """The next level down; below L5 lies the sacrum more often than an L6, which needs room above it to be proposed."""
     if level >= Level.L5:
         return None
     order = [each for each in Level if each is not Level.T13]
