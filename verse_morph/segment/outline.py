@@ -166,12 +166,29 @@ def usual_steps_mm(steps: Sequence[float]) -> FloatArray:
     return np.array([np.median(steps[max(0, k - USUAL_REACH) : k + USUAL_REACH + 1]) for k in range(len(steps))])
 
 
-def _outlined(source: Reduced, level: Level, point_mm: FloatArray, model: nn.Module, compute: Compute) -> Outlined:
+def patch_logits(
+    source: Reduced, point_mm: FloatArray, model: nn.Module, compute: Compute
+) -> tuple[Grid, torch.Tensor]:
+    """The patch about a point and what a network that is asked for what the heatmap points at answers there.
+
+    Parameters
+    ----------
+    source : Reduced
+    point_mm : array (3,)
+        World RAS mm.
+    model : torch.nn.Module
+        Two channels in (CT, heatmap), one logit out.
+    compute : Compute
+    """
     grid = patch_grid(point_mm)
     channels = np.stack([to_input(sample(source, grid)), heatmap(grid.shape, grid.to_index(point_mm))])
     given = torch.from_numpy(channels)[None].to(compute.device, memory_format=torch.channels_last_3d)
-    probability = torch.sigmoid(model(given)[0, 0].float())
-    stored = (255 * probability).round().to(torch.uint8).cpu().numpy()
+    return grid, model(given)[0, 0].float()
+
+
+def _outlined(source: Reduced, level: Level, point_mm: FloatArray, model: nn.Module, compute: Compute) -> Outlined:
+    grid, logits = patch_logits(source, point_mm, model, compute)
+    stored = (255 * torch.sigmoid(logits)).round().to(torch.uint8).cpu().numpy()
     return Outlined(level, point_mm, grid, stored)
 
 

@@ -12,9 +12,8 @@ from torch import nn
 
 from verse_morph.anatomy import Level
 from verse_morph.segment.compute import Compute, running
-from verse_morph.segment.intensity import to_input
-from verse_morph.segment.patches import heatmap, patch_grid
-from verse_morph.segment.resample import Reduced, sample
+from verse_morph.segment.outline import patch_logits
+from verse_morph.segment.resample import Reduced
 from verse_morph.segment.weights import to_device
 from verse_morph.space import FloatArray, Grid
 
@@ -63,10 +62,8 @@ def in_view(grid: Grid, body_mm: FloatArray, sign: float) -> bool:
 
 
 def _volumes(source: Reduced, body_mm: FloatArray, model: nn.Module, compute: Compute) -> FloatArray:
-    grid = patch_grid(body_mm)
-    channels = np.stack([to_input(sample(source, grid)), heatmap(grid.shape, grid.to_index(body_mm))])
-    given = torch.from_numpy(channels)[None].to(compute.device, memory_format=torch.channels_last_3d)
-    across = (model(given)[0, 0].float() > 0).sum(dim=(1, 2)).cpu().numpy()
+    grid, logits = patch_logits(source, body_mm, model, compute)
+    across = (logits > 0).sum(dim=(1, 2)).cpu().numpy()
     right = grid.to_world(np.array([[i, 0.0, 0.0] for i in range(grid.shape[0])]))[:, 0] > body_mm[0]
     return np.array([across[~right].sum(), across[right].sum()]) * grid.voxel_volume_mm3 / 1000
 

@@ -20,7 +20,6 @@ from verse_morph.io.files import replacing
 from verse_morph.segment.networks import build, shape_from
 
 WEIGHTS_DIR = Path(__file__).parent / "trained"
-STAGES = ("locate", "identify", "ribs", "outline")
 
 
 @dataclass(frozen=True)
