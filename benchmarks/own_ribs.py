@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from verse_morph.anatomy import Level
+from verse_morph.anatomy import Level, rib_number
 from verse_morph.io import Case, find_cases, read_centroids, read_labels, read_scan
 from verse_morph.phantom.case import rib_label
 from verse_morph.segment.compute import choose_compute
@@ -32,10 +32,9 @@ OFF_MM, LEAST_CM3 = 2.0, 0.3
 LIMITS_CM3 = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2)
 
 
-def true_volumes(full: LabelMap, level: Level, last: int, point: np.ndarray) -> list[float]:
+def true_volumes(full: LabelMap, level: Level, last: Level, point: np.ndarray) -> list[float]:
     """Volume of the vertebra's own left and right rib in its patch, cm3."""
-    thoracic = level.region == "thoracic"
-    number = int(str(level)[1:]) if thoracic else last + 1 if level is Level.L1 else None
+    number = rib_number(level, last)
     grid = patch_grid(point)
     every = grid.to_world(np.stack(np.indices(grid.shape), axis=-1).reshape(-1, 3))
     seen = nearest(np.asarray(full.labels), full.grid, every)
@@ -51,7 +50,7 @@ def asked(case: Case, model: torch.nn.Module, rng: np.random.Generator) -> list[
     if not levels:
         return []
     full = read_labels(case.mask.with_name(case.mask.name.replace("seg-vert_msk", "seg-full_dseg")))
-    last = max((int(str(level)[1:]) for level in points if level.region == "thoracic"), default=12)
+    last = max((level for level in points if level.region == "thoracic"), default=Level.T12)
     off = {level: points[level] + rng.normal(0, OFF_MM, 3) for level in levels}
     said = rib_volumes(reduced(scan, SPACING_MM), np.array(list(off.values())), model, choose_compute("cpu", 1))
     true = [true_volumes(full, level, last, point) for level, point in off.items()]

@@ -85,6 +85,25 @@ def missing_between(upper: Level, lower: Level) -> tuple[Level, ...]:
     return tuple(level for level in between if level not in OPTIONAL_LEVELS)
 
 
+def rib_number(level: Level, last_thoracic: Level = Level.T12) -> int | None:
+    """The number of the ribs that a vertebra bears or would bear: 0 on C7, on L1 one more than the last thoracic level.
+
+    Parameters
+    ----------
+    level : Level
+    last_thoracic : Level
+        Last thoracic level of this spine.
+
+    >>> rib_number(Level.T11), rib_number(Level.L1), rib_number(Level.L1, Level.T11), rib_number(Level.L2)
+    (11, 13, 12, None)
+    """
+    if level is Level.C7:
+        return 0
+    if level.region == "thoracic":
+        return int(level.value[1:])
+    return int(last_thoracic.value[1:]) + 1 if level is Level.L1 else None
+
+
 @dataclass(frozen=True)
 class LabelScheme:
     """How a mask's integers translate to levels.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_morph.anatomy import Level
+from verse_morph.anatomy import Level, rib_number
 from verse_morph.shape.crop import crop_box
 from verse_morph.space import FloatArray, Grid
 from verse_morph.spine import Flag, Frame, Spine, Vertebra
@@ -244,8 +244,9 @@ def _named(near: Neighbourhood, spine: Spine) -> dict[Place, Piece]:
     pieces = cc3d.connected_components(near.named >= rib_code(0, "left"), connectivity=26)
     whole, own = find_objects(pieces), find_objects(near.named)
     starts: dict[Place, tuple[int, int]] = {}
+    last = max((v.level for v in spine if v.level.region == "thoracic"), default=Level.T12)
     for vertebra in spine:
-        number, frame = _rib_number(vertebra.level, spine), frame_of(vertebra, spine)
+        number, frame = rib_number(vertebra.level, last), frame_of(vertebra, spine)
         for side in SIDES:
             code = 0 if number is None else rib_code(number, side)
             box = own[code - 1] if 0 < code <= len(own) else None
@@ -265,16 +266,6 @@ def _named(near: Neighbourhood, spine: Spine) -> dict[Place, Piece]:
             mask = _largest(near.named[box] == code)
         out[place] = Piece(box, mask)
     return out
-
-
-def _rib_number(level: Level, spine: Spine) -> int | None:
-    """The number of a vertebra's ribs in a mask: 0 on C7, one more than there are thoracic levels on L1."""
-    if level is Level.C7:
-        return 0
-    if level.region == "thoracic":
-        return int(str(level)[1:])
-    last = max((int(str(v.level)[1:]) for v in spine if v.level.region == "thoracic"), default=12)
-    return last + 1 if level is Level.L1 else None
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from verse_morph.anatomy import VERSE, Level
+from verse_morph.anatomy import VERSE, Level, rib_number
 from verse_morph.errors import InputError
 from verse_morph.phantom.case import rib_label
 from verse_morph.phantom.fields import FloatVolume, apply_axes, coloured_noise, gauss_matrix, slice_matrices
@@ -131,11 +131,11 @@ class RibSamples(OutlineSamples):
 
     def _targets(self, source: Source) -> dict[int, tuple[int, ...]]:
         present = [VERSE.value_of(level) in source.centres for level in (Level.T11, Level.T12, Level.T13, Level.L1)]
-        last = 13 if present[2] else 11 if present[0] and present[3] and not present[1] else 12
+        without_t12 = present[0] and present[3] and not present[1]
+        last = Level.T13 if present[2] else Level.T11 if without_t12 else Level.T12
         out = {}
         for value in source.centres:
-            level = VERSE.levels[value]
-            number = int(str(level)[1:]) if level.region == "thoracic" else last + 1 if level is Level.L1 else None
+            number = rib_number(VERSE.levels[value], last)
             out[value] = () if number is None else tuple(rib_label(side, number) for side in SIDES)
         return out
 
