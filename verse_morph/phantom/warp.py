@@ -34,6 +34,8 @@ class DeformationRange:
         SD of the smooth displacement is up to 1.5 times this.
     mirror : float
         Probability of left and right being swapped; labels of paired bones are swapped with them.
+    lean_deg : float
+        Further angle about the left-right axis, as of a bowed neck that is scanned on its own.
     """
 
     rotation_deg: float = 15.0
@@ -42,6 +44,7 @@ class DeformationRange:
     stretch: float = 0.1
     bend_mm: float = 2.0
     mirror: float = 0.5
+    lean_deg: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +137,10 @@ def draw_deformation(
     """A random deformation for a volume."""
     from scipy.spatial.transform import Rotation
 
-    turn = Rotation.from_euler("xyz", rng.uniform(-1, 1, 3) * limits.rotation_deg, degrees=True).as_matrix()
+    angles = rng.uniform(-1, 1, 3) * limits.rotation_deg
+    if limits.lean_deg:
+        angles[0] += rng.uniform(-1, 1) * limits.lean_deg
+    turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
     low, high = np.log(limits.scale)
     scale = np.exp(rng.uniform(low, high) + rng.uniform(-1, 1, 3) * limits.stretch)
     shear = np.eye(3) + np.triu(rng.uniform(-limits.shear, limits.shear, (3, 3)), 1)

@@ -40,8 +40,10 @@ LEVELS = tuple(level for level in Level if level is not Level.S1)
 BACKGROUND = len(LEVELS)
 # Sources that show nothing but a few lumbar vertebrae cannot teach a level.
 FEWEST_LEVELS = 6
-SIMULATED = 0.35
+SIMULATED = 0.5
 LARGEST = (170, 130, 330)
+# A bowed neck or chest leans by 45 degrees; a long spine that leaned so would leave the field of view.
+LEAN_DEG, LEANING_BELOW_MM = 28.0, 320.0
 _QUANTUM_HU = 10.0
 
 
@@ -142,7 +144,9 @@ def _painted(
     options = PatchOptions(
         shape=(shape[0], shape[1], shape[2]),
         spacing_mm=SPACING_MM,
-        deformation=DeformationRange(rotation_deg=12, scale=(0.75, 1.25), stretch=0.12, bend_mm=3.0),
+        deformation=DeformationRange(
+            rotation_deg=12, scale=(0.75, 1.25), stretch=0.12, bend_mm=3.0, lean_deg=_lean_deg(source)
+        ),
         noise_sd_hu=(5.0, 120.0),
         extra_bone=0.0,
         foreign=0.04,
@@ -150,6 +154,10 @@ def _painted(
     )
     spacing = (float(source.spacing_mm[0]), float(source.spacing_mm[1]), float(source.spacing_mm[2]))
     return paint_points(source.labels, spacing, rng, points, options)
+
+
+def _lean_deg(source: Source) -> float:
+    return LEAN_DEG if source.labels.shape[2] * source.spacing_mm[2] < LEANING_BELOW_MM else 0.0
 
 
 def _coarse(scanner: ScannerParameters) -> ScannerParameters:
@@ -168,7 +176,9 @@ def _simulated(
     labels = LabelMap(source.labels, grid, FULL, source.name)
     options = MapOptions(
         spacing_mm=SPACING_MM,
-        deformation=DeformationRange(rotation_deg=10, shear=0.05, scale=(0.82, 1.2), stretch=0.08, bend_mm=2.5),
+        deformation=DeformationRange(
+            rotation_deg=10, shear=0.05, scale=(0.82, 1.2), stretch=0.08, bend_mm=2.5, lean_deg=_lean_deg(source)
+        ),
         neighbours=False,
         scanner=_coarse(draw_scanner(rng)),
     )

@@ -24,7 +24,7 @@ HIT_SAMPLES = 5  # a peak within 10 mm of the truth is right
 CHANNEL_WEIGHTS = (1.0, 4.0, 6.0)  # vertebrae, ribs, sacrum: thin and rare structures count more
 RIB_VOXELS = 300  # of 1 mm; less is a speck, or the border of the patch
 RIB_WEIGHT = 10.0  # ribs fill a hundredth of a patch
-POOL = 2000  # painted scans that a run of the first two stages draws on
+POOL = 3000  # painted scans that a run of the first two stages draws on
 
 Samples = Callable[[int], dict[str, NDArray[np.float32]]]
 Batch = dict[str, Tensor]
