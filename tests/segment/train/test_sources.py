@@ -108,6 +108,11 @@ def test_a_folder_shares_its_weight_and_says_whether_it_is_invented(block_spine,
     found = load_sources([f"{tmp_path / 'data'}@3"], tmp_path / "cache")
     assert [(s.weight, s.kind) for s in found] == [(1.5, kind)] * 2
     assert [s.weight for s in load_sources([str(tmp_path / "data")], tmp_path / "cache")] == [1, 1]
+    # Said one by one, the same masks are no more and no less invented.
+    (tmp_path / "one.csv").write_text("mask\ndata/derivatives/sub-a/sub-a_seg-vert_msk.nii.gz\n")
+    alone = tmp_path / "data" / "derivatives" / "sub-b" / "sub-b_seg-vert_msk.nii.gz"
+    found = load_sources([str(tmp_path / "one.csv"), str(alone)], tmp_path / "cache")
+    assert [s.kind for s in found] == [kind, kind]
 
 
 def test_a_description_that_cannot_be_read(block_spine, tmp_path):
@@ -180,6 +185,24 @@ def test_the_first_four_phantoms_are_held_out():
         "learnt from label maps with painted CT: 1 (a), phantoms, that is invented spines: 2; "
         "held out phantoms, that is invented spines: 4"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("rib_left_12", rib_label("left", 12)),
+        ("sacrum", 26),
+        ("clavicula_left", module.OTHER_BONE),
+        ("", module.OTHER_BONE),
+        ("disc_below_L4", 0),
+        ("thecal_sac", 0),
+        ("liver", 0),
+        ("intervertebral_discs", 0),
+        ("hippocampus", 0),
+    ],
+)
+def test_discs_and_organs_are_not_painted_as_bone(name, number):
+    assert module._bone_number(name) == number
 
 
 def test_nobody_is_learnt_from_and_validated_on():

@@ -32,8 +32,14 @@ PHANTOM_SPACING_MM = 1.2
 SMALLEST_CM3 = 1.5  # less of a vertebra in view is not shown to a network as a target
 OTHER_BONE = 99
 HELD_OUT_PHANTOMS = 4
+DATASET_DEPTH = 3  # folders between a mask and the root of its data set: derivatives, one per patient
 Report = Callable[[str, int, int], None]
 _NUMBER_OF: Mapping[str, int] = {name: value for value, name in NAMES.items()}
+# By these parts of their names other programs' bones are told from their organs.
+_BONES = (
+    *("bone", "sacrum", "coccyx", "rib_", "ribs", "hip_", "femur", "scapula", "clavic", "humer", "sternum", "skull"),
+    *("mandib", "patella", "tibia", "fibula", "radius", "ulna"),
+)
 _TABLE_COLUMNS = {"mask", "ct", "weight", "levels"}
 
 
@@ -220,7 +226,7 @@ def _rows(word: str) -> Iterator[_Files]:
     elif path.suffix == ".csv":
         yield from _table_rows(path)
     else:
-        yield _Files(path)
+        yield _Files(path, simulated=_in_simulated(path))
 
 
 def _table_rows(path: Path) -> Iterator[_Files]:
@@ -237,7 +243,15 @@ def _table_rows(path: Path) -> Iterator[_Files]:
                 raise InputError(f"{path}: no such CT: {path.parent / ct}")
             _levels(row.get("levels") or "", path)
             weight = _positive(row.get("weight") or "1", f"{path}: weight of {mask.name}")
-            yield _Files(mask, path.parent / ct if ct else None, weight, row.get("levels") or "")
+            words, scan = row.get("levels") or "", path.parent / ct if ct else None
+            yield _Files(mask, scan, weight, words, _in_simulated(mask))
+
+
+def _in_simulated(mask: Path) -> bool:
+    """Whether a mask lies in a data set of invented patients."""
+    from verse_morph.phantom.dataset import is_simulated
+
+    return any(is_simulated(folder) for folder in mask.absolute().parents[:DATASET_DEPTH])
 
 
 def _positive(text: str, what: str) -> float:
@@ -290,9 +304,16 @@ def _renumbered(labels: LabelMap) -> NDArray[np.uint8]:
         elif level is not None:
             table[value] = VERSE.value_of(level)
         else:
-            number = _NUMBER_OF.get(labels.scheme.others.get(value, ""), OTHER_BONE)
-            table[value] = number if number < FIRST_SOFT else OTHER_BONE
+            table[value] = _bone_number(labels.scheme.others.get(value, ""))
     return table[labels.labels]
+
+
+def _bone_number(name: str) -> int:
+    """Number of a structure that is no vertebra; 0 for discs, organs and whatever else must not be painted as bone."""
+    if name in _NUMBER_OF:
+        return _NUMBER_OF[name] if _NUMBER_OF[name] < FIRST_SOFT else 0
+    # What has no name in a mask of vertebrae is more often a bone than not.
+    return OTHER_BONE if not name or any(word in name.lower() for word in _BONES) else 0
 
 
 def _centres(labels: NDArray[np.uint8], grid: Grid) -> dict[int, FloatArray]:
