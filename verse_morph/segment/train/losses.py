@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Weight of "a vertebra of any level" in the naming loss; how far about a vertebra its absence counts as much, samples.
-THERE, DISC_REACH = 4.0, 17
+# Weight of "a vertebra of any level" in the naming loss; how far about a vertebra (rows, columns) its absence counts as
+# much, samples: along the column as far as the next body, or S1, which looks like one, costs next to nothing.
+THERE, REACH = 4.0, (33, 17)
 
 
 def overlap_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None, least: float = 1.0) -> Tensor:
@@ -62,7 +63,7 @@ def heatmap_loss(logits: Tensor, target: Tensor, known: Tensor, rare: float = 0.
     anything = torch.logsumexp(logits[:, :-1], dim=1, keepdim=True) - logits[:, -1:]
     there = functional.binary_cross_entropy_with_logits(anything, foreground, reduction="none")
     # Discs, a few samples between vertebrae, must count as much as the vertebrae, or peaks run together.
-    column = functional.max_pool2d(foreground, DISC_REACH, stride=1, padding=DISC_REACH // 2)
+    column = functional.max_pool2d(foreground, REACH, stride=1, padding=(REACH[0] // 2, REACH[1] // 2))
     near = known * (rare + column)
     total = weight.sum().clamp(min=1)
     return (weight * (cross + squares)).sum() / total + THERE * (near * there).sum() / near.sum().clamp(min=1)
