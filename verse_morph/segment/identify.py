@@ -161,13 +161,14 @@ def identify(
     if rely.sacrum:
         kept = sacral_share(location, bodies) < SACRAL
         bodies, level_log, confidence = bodies[kept], level_log[kept], confidence[kept]
+    evidence = TEMPER * level_log
     ribs = np.full((len(bodies), 2), np.nan)
     if rely.ribs and asking_ribs is not None:
         near = _may_bear_last_rib(level_log)
         ribs[near] = rib_volumes(reduced(scan, PATCH_MM), bodies[near], asking_ribs, compute)
-        level_log = level_log + rib_level_log(ribs)
+        evidence = evidence + rib_level_log(ribs)
     top = sacrum_top(location) if rely.sacrum else None
-    detections = detections_of(bodies, TEMPER * level_log, confidence, top)
+    detections = detections_of(bodies, evidence, confidence, top)
     decoding = decode(detections, prior)
     if decoding.margin is not None and decoding.margin < rely.least_margin and not decoding.in_doubt:
         decoding = replace(decoding, in_doubt=True, flags=(*decoding.flags, DecodingFlag.IN_DOUBT))

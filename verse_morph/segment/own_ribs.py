@@ -23,7 +23,7 @@ BESIDE_MM, DEPTH_MM, HEIGHT_MM = (20.0, 40.0), (-40.0, -5.0), (-12.0, 10.0)
 IN_VIEW = 0.85
 # Odds of a rib grow with the logarithm of the volume seen; measured on phantoms with their own simulated CT
 # (benchmarks/own_ribs.py).
-EVEN_CM3, SLOPE, LIMITS = 0.15, 3.0, (-1.8, 2.5)
+EVEN_CM3, SLOPE, LIMITS = 0.25, 2.5, (-2.3, 3.0)
 SPECK_CM3 = 0.05
 # Share of vertebrae that bear a rib on a side: of the last thoracic ones some lack it, of the first lumbar ones some
 # have one.
