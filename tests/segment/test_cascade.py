@@ -13,6 +13,7 @@ from verse_morph.anatomy import Level
 from verse_morph.errors import InputError, VerseMorphError, WeightsMissing
 from verse_morph.segment.cascade import SegmentOptions, require_ct, scan_flags, segment
 from verse_morph.segment.decode import Decoding, DecodingFlag
+from verse_morph.segment.detections import Detections
 from verse_morph.segment.flags import MaskFlag, ScanFlag
 from verse_morph.segment.missed import missed_points
 from verse_morph.space import Grid
@@ -40,7 +41,10 @@ def networks(monkeypatch):
             found=found, reason="2.0 cm3 look like vertebrae", spine=np.full(GRID.shape, spine, np.float32), grid=GRID
         )
         monkeypatch.setattr("verse_morph.segment.locate.locate", lambda *_: where)
-        monkeypatch.setattr("verse_morph.segment.identify.identify", lambda *_: SimpleNamespace(decoding=decoding))
+        bodies = np.array(list(decoding.points_mm.values())).reshape(-1, 3)
+        seen = Detections(bodies, np.zeros((len(bodies), 3)), confidence=np.ones(len(bodies)))
+        found_so = SimpleNamespace(decoding=decoding, detections=seen, rib_cm3=np.zeros((len(bodies), 2)))
+        monkeypatch.setattr("verse_morph.segment.identify.identify", lambda *_: found_so)
 
     return set_up
 
@@ -195,6 +199,17 @@ def test_an_l6_is_proposed_where_the_sacrum_leaves_room_for_it(away_mm, lowest):
     assert list(proposed) == ([] if lowest is None else [lowest])
     if lowest is not None:
         assert np.allclose(proposed[lowest], points[Level.L5] - [0.0, 0.0, 30.0])
+
+
+def test_an_l6_is_looked_for_where_naming_saw_something():
+    names = (Level.L2, Level.L3, Level.L4, Level.L5)
+    points = {level: np.array([0.0, 0.0, 50.0 - 30.0 * k]) for k, level in enumerate(names)}
+    top, seen = points[Level.L5] - [0.0, 0.0, 39.0], points[Level.L5] - [0.0, 5.0, 28.0]
+    nowhere = np.zeros(GRID.shape, np.float32)
+    assert missed_points(points, nowhere, GRID, top) == {}
+    proposed = missed_points(points, nowhere, GRID, top, seen)
+    assert list(proposed) == [Level.L6]
+    assert np.allclose(proposed[Level.L6], seen)
 
 
 @pytest.mark.parametrize(

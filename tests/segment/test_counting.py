@@ -7,7 +7,13 @@ import pytest
 
 from verse_morph.anatomy import Level
 from verse_morph.segment.cascade import ScanFlag, scan_flags
-from verse_morph.segment.counting import SACRUM_SHARE, SACRUM_SHARE_OF_L6, count_doubt
+from verse_morph.segment.counting import (
+    SACRUM_SHARE,
+    SACRUM_SHARE_OF_L6,
+    count_doubt,
+    room_above_sacrum,
+    seen_below,
+)
 from verse_morph.segment.identify import sacral_share
 from verse_morph.segment.locate import Location
 from verse_morph.space import Grid
@@ -93,3 +99,26 @@ def test_the_axis_stands_high_above_the_third():
 def test_doubt_about_the_number_is_doubt_about_the_numbering():
     assert ScanFlag.IN_DOUBT not in scan_flags(LUMBAR, None)
     assert ScanFlag.IN_DOUBT in scan_flags(LUMBAR, None, "there is room")
+
+
+def candidates(*places_mm, confidence):
+    return np.array(places_mm, dtype=float).reshape(-1, 3), np.array(confidence, dtype=float)
+
+
+def test_what_naming_left_unnamed_one_step_below_is_seen():
+    points = row()
+    below, beyond, beside = points[Level.L5] - [0, 0, STEP_MM], points[Level.L5] - [0, 0, 2 * STEP_MM], points[Level.L4]
+    bodies, sure = candidates(beside, beyond, below, confidence=[1.0, 0.9, 0.3])
+    assert np.array_equal(seen_below(points, bodies, sure), below)
+    assert seen_below(points, bodies[:2], sure[:2]) is None
+    assert seen_below(points, bodies, np.array([1.0, 0.9, 0.1])) is None, "too unsure"
+    assert seen_below({Level.L5: points[Level.L5]}, bodies, sure) is None, "no usual step to go by"
+    assert seen_below(points, *candidates(confidence=[])) is None
+
+
+@pytest.mark.parametrize(("steps", "without", "with_one"), [(1.2, False, False), (1.3, False, True), (1.5, True, True)])
+def test_less_room_is_enough_where_naming_saw_something(steps, without, with_one):
+    points = row()
+    top = points[Level.L5] - [0, 0, steps * STEP_MM]
+    assert room_above_sacrum(points, top) is without
+    assert room_above_sacrum(points, top, points[Level.L5] - [0, 0, STEP_MM]) is with_one

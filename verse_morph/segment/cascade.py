@@ -377,7 +377,7 @@ def _missed(
     # Where the outlines are, not where the points were: one of them may have been moved.
     places = {each.level: each.point_mm for each in outlined}
     top = sacrum_top(named.location) if named.sacrum_known else None
-    proposed = missed_points(places, named.location.spine, named.location.grid, top)
+    proposed = missed_points(places, named.location.spine, named.location.grid, top, _seen_below(places, named))
     if not proposed:
         return ()
     found = outline(source, proposed, model, compute)
@@ -424,6 +424,19 @@ def _count_doubt(points_mm: Mapping[Level, FloatArray], named: _Named, added: fr
     if Level.L6 in added and Level.L6 in points_mm:
         return "L6 was not named but outlined in the room above the sacrum"
     return count_doubt(points_mm, named.location if named.sacrum_known else None)
+
+
+def _seen_below(points_mm: Mapping[Level, FloatArray], named: _Named) -> FloatArray | None:
+    """What naming saw, and did not name, one step below the last vertebra."""
+    from verse_morph.segment.counting import seen_below
+
+    if named.identification is None:
+        return None
+    detections, count = named.identification.detections, len(named.identification.rib_cm3)
+    if detections.confidence is None:
+        return None
+    # Behind the candidates of naming comes the sacrum's own point.
+    return seen_below(points_mm, detections.bodies_mm[:count], detections.confidence[:count])
 
 
 def _middle(outlined: Outlined, named: _Named, flags: Mapping[Level, frozenset[MaskFlag]]) -> FloatArray:

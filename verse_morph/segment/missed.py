@@ -30,6 +30,7 @@ def missed_points(
     spine: NDArray[np.float32],
     grid: Grid,
     sacrum_top_mm: FloatArray | None = None,
+    seen_mm: FloatArray | None = None,
 ) -> dict[Level, FloatArray]:
     """Where vertebrae may have been missed.
 
@@ -43,6 +44,8 @@ def missed_points(
         Of that array.
     sacrum_top_mm : array (3,), optional
         Upper front of the sacrum, world RAS mm, where it is known well: with room above it, an L6 is proposed.
+    seen_mm : array (3,), optional
+        What naming saw below the last vertebra: there the L6 is looked for, and less room is enough.
     """
     levels = sorted(points_mm)
     if len(levels) < 2:
@@ -60,10 +63,10 @@ def missed_points(
         point = points_mm[end] + last * min(1.0, 1.3 * usual / max(float(np.linalg.norm(last)), 1e-6))
         if level is not None and nearest(spine, grid, point[None])[0] >= SPINE:
             proposed[level] = point
-    if levels[-1] is Level.L5 and sacrum_top_mm is not None and room_above_sacrum(points_mm, sacrum_top_mm):
+    if levels[-1] is Level.L5 and sacrum_top_mm is not None and room_above_sacrum(points_mm, sacrum_top_mm, seen_mm):
         down = sacrum_top_mm - points_mm[Level.L5]
-        length = float(np.linalg.norm(down))
-        proposed[Level.L6] = points_mm[Level.L5] + down * usual_steps_mm(list(steps.values()))[-1] / length
+        step = usual_steps_mm(list(steps.values()))[-1] * down / float(np.linalg.norm(down))
+        proposed[Level.L6] = points_mm[Level.L5] + step if seen_mm is None else seen_mm
     return proposed
 
 
