@@ -116,7 +116,7 @@ def test_what_naming_left_unnamed_one_step_below_is_seen():
     assert seen_below(points, *candidates(confidence=[])) is None
 
 
-@pytest.mark.parametrize(("steps", "without", "with_one"), [(1.2, False, False), (1.3, False, True), (1.5, True, True)])
+@pytest.mark.parametrize(("steps", "without", "with_one"), [(1.1, False, False), (1.3, False, True), (1.5, True, True)])
 def test_less_room_is_enough_where_naming_saw_something(steps, without, with_one):
     points = row()
     top = points[Level.L5] - [0, 0, steps * STEP_MM]
