@@ -12,6 +12,7 @@ from verse_morph.segment.identify import LEVELS, Reliance, candidates, identify,
 from verse_morph.segment.intensity import to_input
 from verse_morph.segment.locate import Location
 from verse_morph.segment.networks import Btrfly, BtrflyShape
+from verse_morph.segment.own_ribs import level_log as rib_level_log
 from verse_morph.segment.views import CHANNELS, WIDTH, Views
 from verse_morph.space import Grid
 from verse_morph.volume import Scan
@@ -139,6 +140,9 @@ def test_ribs_speak_against_a_shifted_reading():
     gain = with_ribs.detections.level_log[-1] - without.detections.level_log[-1]
     assert gain[Level.T12.rank] > gain[Level.L1.rank] + 1
     assert gain[Level.T10.rank] > gain[Level.L2.rank] + 2
+    # Ribs are evidence of their own: they count in full, whatever votes on levels are worth.
+    said = [rib_level_log(found.rib_cm3[-1:])[0] for found in (with_ribs, without)]
+    assert np.allclose(gain[: len(LEVELS)], said[0] - said[1], atol=1e-6)
 
 
 def test_a_sacrum_in_view_is_a_point_of_its_own():
