@@ -24,7 +24,7 @@ def test_leaning_turns_about_the_left_right_axis_alone():
 
 
 def test_who_does_not_ask_for_a_lean_gets_the_deformations_of_before():
-    # The same random numbers in the same order: matrices of a first and a second draw.
+    # The same random numbers in the same order.
     rng = np.random.default_rng(3)
     limits = DeformationRange()
     first = draw_deformation((20, 20, 20), (2.0, 2.0, 2.0), rng, limits)

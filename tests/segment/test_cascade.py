@@ -13,7 +13,6 @@ from verse_morph.anatomy import Level
 from verse_morph.errors import InputError, VerseMorphError, WeightsMissing
 from verse_morph.segment.cascade import SegmentOptions, require_ct, scan_flags, segment
 from verse_morph.segment.decode import Decoding, DecodingFlag
-from verse_morph.segment.detections import Detections
 from verse_morph.segment.flags import MaskFlag, ScanFlag
 from verse_morph.segment.missed import missed_points
 from verse_morph.space import Grid
@@ -42,8 +41,7 @@ def networks(monkeypatch):
         )
         monkeypatch.setattr("verse_morph.segment.locate.locate", lambda *_: where)
         bodies = np.array(list(decoding.points_mm.values())).reshape(-1, 3)
-        seen = Detections(bodies, np.zeros((len(bodies), 3)), confidence=np.ones(len(bodies)))
-        found_so = SimpleNamespace(decoding=decoding, detections=seen, rib_cm3=np.zeros((len(bodies), 2)))
+        found_so = SimpleNamespace(decoding=decoding, named_from=lambda: (bodies, np.ones(len(bodies))))
         monkeypatch.setattr("verse_morph.segment.identify.identify", lambda *_: found_so)
 
     return set_up

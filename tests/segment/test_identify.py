@@ -151,6 +151,13 @@ def test_a_sacrum_in_view_is_a_point_of_its_own():
     assert with_sacrum.detections.level_log[-1].argmax() == Level.S1.rank
 
 
+def test_the_sacrum_is_none_of_the_candidates_that_naming_chose_from():
+    found = named(sacrum=True)
+    bodies, confidence = found.named_from()
+    assert len(bodies) == len(confidence) == len(found.detections) - 1
+    assert np.array_equal(bodies, found.detections.bodies_mm[:-1])
+
+
 def test_what_lies_inside_the_sacrum_is_no_candidate():
     lowest = max(POINTS)
     found, all_of_them = named(sacral_at=[lowest]), named(sacral_at=[lowest], rely=Reliance(sacrum=False))

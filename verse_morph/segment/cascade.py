@@ -432,11 +432,7 @@ def _seen_below(points_mm: Mapping[Level, FloatArray], named: _Named) -> FloatAr
 
     if named.identification is None:
         return None
-    detections, count = named.identification.detections, len(named.identification.rib_cm3)
-    if detections.confidence is None:
-        return None
-    # Behind the candidates of naming comes the sacrum's own point.
-    return seen_below(points_mm, detections.bodies_mm[:count], detections.confidence[:count])
+    return seen_below(points_mm, *named.identification.named_from())
 
 
 def _middle(outlined: Outlined, named: _Named, flags: Mapping[Level, frozenset[MaskFlag]]) -> FloatArray:

@@ -82,9 +82,14 @@ def room_above_sacrum(
     seen_mm : array (3,), optional
         What naming saw below the last vertebra: then less room is enough.
     """
-    usual = usual_steps_mm(list(steps_mm(points_mm).values()))[-1]
+    usual = last_step_mm(points_mm)
     least = ROOM_ABOVE_SACRUM if seen_mm is None else ROOM_WITH_CANDIDATE
     return bool(np.linalg.norm(top_mm - points_mm[max(points_mm)]) > least * usual)
+
+
+def last_step_mm(points_mm: Mapping[Level, FloatArray]) -> float:
+    """The usual step from one body to the next at the lower end of a row of two or more."""
+    return float(usual_steps_mm(list(steps_mm(points_mm).values()))[-1])
 
 
 def seen_below(
@@ -102,7 +107,7 @@ def seen_below(
     if len(points_mm) < FEWEST:
         return None
     last = points_mm[max(points_mm)]
-    usual = usual_steps_mm(list(steps_mm(points_mm).values()))[-1]
+    usual = last_step_mm(points_mm)
     away = np.linalg.norm(bodies_mm - last, axis=1) / usual
     below = (bodies_mm[:, 2] < last[2]) & (away > ONE_STEP[0]) & (away < ONE_STEP[1]) & (confidence >= SEEN)
     return bodies_mm[np.where(below, confidence, -1.0).argmax()] if below.any() else None

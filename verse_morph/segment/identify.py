@@ -84,6 +84,11 @@ class Identification:
     coronal: NDArray[np.float32]
     grid: Grid
 
+    def named_from(self) -> tuple[FloatArray, FloatArray]:
+        """Naming's candidates (n, 3), world RAS mm, and their confidence (n,), without the point of the sacrum."""
+        count, confidence = len(self.rib_cm3), self.detections.confidence
+        return self.detections.bodies_mm[:count], np.ones(count) if confidence is None else confidence[:count]
+
 
 @dataclass(frozen=True)
 class Reliance:

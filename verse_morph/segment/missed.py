@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_morph.anatomy import Level, missing_between
-from verse_morph.segment.counting import room_above_sacrum
-from verse_morph.segment.outline import HALF, Outlined, steps_mm, usual_steps_mm
+from verse_morph.segment.counting import last_step_mm, room_above_sacrum
+from verse_morph.segment.outline import HALF, Outlined, steps_mm
 from verse_morph.segment.resample import nearest
 from verse_morph.space import FloatArray, Grid
 
@@ -65,8 +65,8 @@ def missed_points(
             proposed[level] = point
     if levels[-1] is Level.L5 and sacrum_top_mm is not None and room_above_sacrum(points_mm, sacrum_top_mm, seen_mm):
         down = sacrum_top_mm - points_mm[Level.L5]
-        step = usual_steps_mm(list(steps.values()))[-1] * down / float(np.linalg.norm(down))
-        proposed[Level.L6] = points_mm[Level.L5] + step if seen_mm is None else seen_mm
+        below = points_mm[Level.L5] + last_step_mm(points_mm) * down / float(np.linalg.norm(down))
+        proposed[Level.L6] = below if seen_mm is None else seen_mm
     return proposed
 
 
