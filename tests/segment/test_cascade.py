@@ -41,7 +41,9 @@ def networks(monkeypatch):
         )
         monkeypatch.setattr("verse_morph.segment.locate.locate", lambda *_: where)
         bodies = np.array(list(decoding.points_mm.values())).reshape(-1, 3)
-        found_so = SimpleNamespace(decoding=decoding, named_from=lambda: (bodies, np.ones(len(bodies))))
+        found_so = SimpleNamespace(
+            decoding=decoding, named_from=lambda: (bodies, np.ones(len(bodies))), sacral_body=lambda: None
+        )
         monkeypatch.setattr("verse_morph.segment.identify.identify", lambda *_: found_so)
 
     return set_up
@@ -178,7 +180,6 @@ def test_an_added_l6_is_found_and_in_doubt(networks, monkeypatch):
     scan = ball_scan(scan_grid("PIR", (1.0, 1.0, 1.5), (70, 70, 200)), five.values())
     networks(Decoding({level: five[level] for level in levels[:4]}, margin=12.0, in_doubt=False), spine=0.0)
     top = five[Level.L6] - [0.0, 0.0, 26.0]
-    monkeypatch.setattr("verse_morph.segment.identify.sacrum_top", lambda _location: top)
     monkeypatch.setattr("verse_morph.segment.counting.sacrum_top", lambda _location: top)
     monkeypatch.setattr("verse_morph.segment.identify.reliance", lambda *_: SimpleNamespace(sacrum=True))
     made = segment(scan)

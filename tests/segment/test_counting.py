@@ -48,6 +48,16 @@ def test_room_for_an_l6_is_told():
     assert "between L5 and the sacrum" in said
 
 
+def test_the_sacrum_that_naming_saw_counts_before_the_locating_stage():
+    points = row()
+    above, near, far = (points[Level.L5] - [0.0, 0.0, steps * STEP_MM] for steps in (0.0, 1.0, 1.8))
+    assert count_doubt(points, None, near) == ""
+    assert "between L5 and the sacrum" in count_doubt(points, None, far)
+    # The outline of the locating stage would leave room, or none.
+    assert count_doubt(row(lowest_mm=120.0 + STEP_MM), location(), above) == ""
+    assert "between L5 and the sacrum" in count_doubt(points, location(), far)
+
+
 def test_a_last_vertebra_in_the_sacrum_is_told():
     said = count_doubt(row((*LUMBAR, Level.L6), 84.0), location(top_mm=100.0))
     assert said == "L6 may be the first sacral vertebra"
@@ -60,6 +70,7 @@ def test_an_l6_is_told_sooner_than_an_l5():
     share = sacral_share(there, places[Level.L6][None])[0]
     assert SACRUM_SHARE_OF_L6 < share < SACRUM_SHARE
     assert count_doubt(places, there) == "L6 may be the first sacral vertebra"
+    assert count_doubt(places, there, places[Level.L6] - [0.0, 0.0, STEP_MM]) == "", "naming saw S1 below it"
     renamed = dict(zip((Level.T12, *LUMBAR), places.values(), strict=True))
     assert count_doubt(renamed, there) == ""
 

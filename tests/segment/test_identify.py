@@ -6,9 +6,11 @@ import torch
 from torch import nn
 
 from verse_morph.anatomy import Level
+from verse_morph.errors import InputError
+from verse_morph.segment.candidates import LEVELS, Candidates, find_candidates, with_one_of_each_end
 from verse_morph.segment.chain_prior import load_prior
 from verse_morph.segment.compute import Compute
-from verse_morph.segment.identify import LEVELS, Reliance, candidates, identify, reliance, sacral_share
+from verse_morph.segment.identify import Reliance, identify, reliance, sacral_share
 from verse_morph.segment.intensity import to_input
 from verse_morph.segment.locate import Location
 from verse_morph.segment.networks import Btrfly, BtrflyShape
@@ -19,23 +21,24 @@ from verse_morph.volume import Scan
 
 CPU = Compute("cpu", False, 1)
 GAP_MM = 32.0
+BACKGROUND = len(LEVELS)
 FIRST = Level.T10
 SHAPE = (96, 80, 160)
 GRID = Grid(SHAPE, np.diag([2.0, 2.0, 2.0, 1.0]))
-SEEN = [level for level in LEVELS[LEVELS.index(FIRST) :] if level not in (Level.T13, Level.L6)]
+SEEN = [level for level in LEVELS[LEVELS.index(FIRST) :] if level not in (Level.T13, Level.L6, Level.S1)]
 POINTS = {level: np.array([94.0, 90.0, 280.0 - GAP_MM * k]) for k, level in enumerate(SEEN)}
 
 
 def maps(points, rows, first, axis, called=None):
-    """Shares (27, rows, WIDTH) as a perfect network gives them; ``called`` renames every level."""
-    out = np.zeros((27, rows, WIDTH), np.float32)
+    """Shares (28, rows, WIDTH) as a perfect network gives them; ``called`` renames every level."""
+    out = np.zeros((BACKGROUND + 1, rows, WIDTH), np.float32)
     for level, point in points.items():
         name = (called or {}).get(level, level)
         column, row = GRID.to_index(point)[[axis, 2]] - np.asarray(first)[[axis, 2]]
         across = np.exp(-0.5 * ((np.arange(WIDTH) - column) / 3) ** 2)
         down = np.exp(-0.5 * ((np.arange(rows) - row) / 3) ** 2)
         out[name.rank] = np.maximum(out[name.rank], down[:, None] * across)
-    out[26] = 1 - out[:26].max(axis=0)
+    out[BACKGROUND] = 1 - out[:BACKGROUND].max(axis=0)
     return out / out.sum(axis=0)
 
 
@@ -43,15 +46,15 @@ class Knowing(Btrfly):
     """Answers with the heatmaps it was given."""
 
     def __init__(self, sagittal, coronal):
-        super().__init__(BtrflyShape(CHANNELS, 27, (8, 8)))
+        super().__init__(BtrflyShape(CHANNELS, BACKGROUND + 1, (8, 8)))
         self.said = [torch.log(torch.from_numpy(m)[None] + 1e-4) for m in (sagittal, coronal)]
 
     def forward(self, sagittal, coronal):
         rows = sagittal.shape[2]
         out = []
         for said in self.said:
-            padded = torch.full((1, 27, rows, WIDTH), -9.0)
-            padded[:, 26] = 0
+            padded = torch.full((1, BACKGROUND + 1, rows, WIDTH), -9.0)
+            padded[:, BACKGROUND] = 0
             padded[:, :, : said.shape[2]] = said[:, :, :rows]
             out.append(padded)
         return tuple(out)
@@ -90,14 +93,14 @@ def location(sacrum=False, sacral_at=()):
     return Location(True, "", grid, spine, ribs, sacral, box, line)
 
 
-def named(called=None, rely=None, ribs_at=(), **seen):
+def named(called=None, rely=None, ribs_at=(), points=POINTS, **seen):
     """Identification of the test scan by a network that calls levels as ``called`` says."""
     scan = ribbed_scan(ribs_at)
     there = location(**seen)
     probe = identify(scan, there, Knowing(*[maps({}, 160, np.zeros(3), a) for a in (1, 0)]), load_prior(), CPU)
     shift = probe.grid.to_world([0, 0, 0]) / 2
     first = probe.views.first + shift
-    network = Knowing(*[maps(POINTS, 160, first, axis, called) for axis in (1, 0)])
+    network = Knowing(*[maps(points, 160, first, axis, called) for axis in (1, 0)])
     return identify(scan, there, network, load_prior(), CPU, rely or Reliance(), BrightBeside())
 
 
@@ -158,6 +161,57 @@ def test_the_sacrum_is_none_of_the_candidates_that_naming_chose_from():
     assert np.array_equal(bodies, found.detections.bodies_mm[:-1])
 
 
+def test_the_first_sacral_body_is_seen_and_no_vertebra():
+    """Naming sees S1 below L5; what the locating stage thinks of the sacrum is then not asked."""
+    below = POINTS[Level.L5] - [0.0, 0.0, 30.0]
+    found = named(points=POINTS | {Level.S1: below}, sacrum=True)
+    assert set(found.decoding.points_mm) == set(POINTS)
+    assert np.linalg.norm(found.sacral_body() - below) < 2.0
+    assert len(found.detections) == len(POINTS) + 1
+    assert np.linalg.norm(found.named_from()[0] - below, axis=1).min() > 20
+    assert named(sacrum=True).sacral_body() is None
+
+
+def test_there_is_one_sacrum_and_nothing_below_it():
+    """An L6 that looks half like S1 stands above the real one; below lies a false peak."""
+    bodies = np.array([[0.0, 0, 20], [0, 0, 60], [0, 0, 95], [0, 0, 130]])
+    share = np.full((4, len(LEVELS)), 0.01)
+    for row, level, value in ((0, Level.S1, 0.6), (1, Level.S1, 0.9), (2, Level.S1, 0.5), (2, Level.L6, 0.3)):
+        share[row, level.rank] = value
+    share[3, Level.L5.rank] = 0.9
+    found = with_one_of_each_end(Candidates(bodies, np.log(share), np.array([0.5, 1.0, 1.0, 1.0])))
+    assert np.array_equal(found.bodies_mm, bodies[1:])
+    assert [LEVELS[k] for k in found.level_log.argmax(axis=1)] == [Level.S1, Level.L6, Level.L5]
+    alone = Candidates(bodies[3:], np.log(share[3:]), np.ones(1))
+    assert with_one_of_each_end(alone) is alone
+
+
+def test_what_lies_above_the_atlas_is_no_vertebra():
+    """A speck of skull that looks somewhat like C1, and C1 itself."""
+    bodies = np.array([[0.0, 0, 40], [0, 0, 17], [0, 0, 0]])
+    share = np.full((3, len(LEVELS)), 0.01)
+    for row, level, value in ((0, Level.C1, 0.6), (1, Level.C1, 0.7), (1, Level.C2, 0.3), (2, Level.C2, 0.5)):
+        share[row, level.rank] = value
+    found = with_one_of_each_end(Candidates(bodies, np.log(share), np.array([0.8, 1.0, 1.0])))
+    assert np.array_equal(found.bodies_mm, bodies[1:])
+    assert [LEVELS[k] for k in found.level_log.argmax(axis=1)] == [Level.C1, Level.C2]
+
+
+def test_a_first_sacral_body_speaks_against_an_l6():
+    """A network that calls every lumbar vertebra one too low: with S1 right below the last one, less believed."""
+    order = list(POINTS)
+    shifted = dict(zip(order, [*order[1:], Level.L6], strict=True))
+    below = POINTS[Level.L5] - [0.0, 0.0, 30.0]
+    with_s1 = named(shifted, points=POINTS | {Level.S1: below})
+    assert with_s1.decoding.margin < named(shifted).decoding.margin
+
+
+def test_a_network_that_does_not_know_s1_is_refused():
+    network = Btrfly(BtrflyShape(CHANNELS, BACKGROUND, (8, 8)))
+    with pytest.raises(InputError, match="28 outputs"):
+        identify(ribbed_scan(), location(), network, load_prior(), CPU)
+
+
 def test_what_lies_inside_the_sacrum_is_no_candidate():
     lowest = max(POINTS)
     found, all_of_them = named(sacral_at=[lowest]), named(sacral_at=[lowest], rely=Reliance(sacrum=False))
@@ -171,11 +225,11 @@ def test_candidates_are_finer_than_the_views(offset):
     point = np.array([94.0 + offset, 90.0 + offset, 150.0 + offset])
     views = Views(np.zeros((3, 160, WIDTH), np.float32), np.zeros((3, 160, WIDTH), np.float32), np.zeros(3))
     pictures = [maps({Level.L3: point}, 160, np.zeros(3), axis) for axis in (1, 0)]
-    bodies, level_log, confidence = candidates(*pictures, views, np.tile([47.0, 45.0], (160, 1)), GRID)
-    assert len(bodies) == 1
-    assert np.abs(bodies[0] - point).max() < 0.6
-    assert level_log[0].argmax() == Level.L3.rank
-    assert confidence[0] > 0.7
+    seen = find_candidates(*pictures, views, np.tile([47.0, 45.0], (160, 1)), GRID)
+    assert len(seen) == 1
+    assert np.abs(seen.bodies_mm[0] - point).max() < 0.6
+    assert seen.level_log[0].argmax() == Level.L3.rank
+    assert seen.confidence[0] > 0.7
 
 
 @pytest.mark.parametrize(("rates", "weak"), [((0.95, 0.9), False), ((0.95, 0.3), True), ((), False)])

@@ -56,7 +56,7 @@ def test_a_side_out_of_view_says_nothing():
 
 
 def test_odds_grow_with_the_volume_and_have_limits():
-    odds = rib_log_odds(np.array([0.0, 0.1, 0.3, 1.0, 50.0, np.nan]))
+    odds = rib_log_odds(np.array([0.0, 0.1, 0.3, 2.0, 50.0, np.nan]))
     assert (np.diff(odds[:5]) >= 0).all()
     assert odds[0] < 0 < odds[2]
     assert odds[3] == odds[4]

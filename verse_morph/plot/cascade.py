@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from verse_morph.segment.identify import Identification
 
 BACKGROUND = "#101014"
-SURE, OTHER = "#ffd23f", "#ff5d5d"
+SURE, OTHER, SACRAL = "#ffd23f", "#ff5d5d", "#b8b8b8"
 INPUT_RANGE = (-1.7, 2.6)
 
 
@@ -70,7 +70,11 @@ def _heat(axes: Axes, values: np.ndarray) -> None:
 
 
 def _names(axes: Axes, decoding: Decoding, seen: Identification, axis: int) -> None:
-    """Levels at their points; in red beside them what the runner-up would call them."""
+    """Levels at their points, S1 where it was seen; in red beside them what the runner-up would call them."""
+    sacrum = seen.sacral_body()
+    if sacrum is not None:
+        index = seen.grid.to_index(sacrum) - seen.views.first
+        _word(axes, index[axis] + 3, index[2], "S1", SACRAL)
     # Both numberings name the same points, before any of them is moved for outlining.
     rival = {tuple(point): level for level, point in decoding.runner_up.items()}
     for level, point in decoding.points_mm.items():
@@ -85,6 +89,6 @@ def _names(axes: Axes, decoding: Decoding, seen: Identification, axis: int) -> N
 def _word(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
     from matplotlib.patheffects import withStroke
 
-    side = "left" if colour == SURE else "right"
+    side = "right" if colour == OTHER else "left"
     outline = [withStroke(linewidth=1.5, foreground="black")]
     axes.text(x, y, text, color=colour, fontsize=8, va="center", ha=side, path_effects=outline)

@@ -368,7 +368,7 @@ def _inside(points_mm: Mapping[Level, FloatArray], scan: Scan) -> dict[Level, Fl
 def _missed(
     source: Reduced, named: _Named, outlined: tuple[Outlined, ...], model: nn.Module, compute: Compute
 ) -> tuple[Outlined, ...]:
-    from verse_morph.segment.identify import sacrum_top
+    from verse_morph.segment.counting import upper_sacrum
     from verse_morph.segment.missed import missed_points, vertebra_like
     from verse_morph.segment.outline import outline
 
@@ -376,7 +376,7 @@ def _missed(
         return ()
     # Where the outlines are, not where the points were: one of them may have been moved.
     places = {each.level: each.point_mm for each in outlined}
-    top = sacrum_top(named.location) if named.sacrum_known else None
+    top = upper_sacrum(*_sacrum_of(named))
     proposed = missed_points(places, named.location.spine, named.location.grid, top, _seen_below(places, named))
     if not proposed:
         return ()
@@ -423,7 +423,15 @@ def _count_doubt(points_mm: Mapping[Level, FloatArray], named: _Named, added: fr
         return ""
     if Level.L6 in added and Level.L6 in points_mm:
         return "L6 was not named but outlined in the room above the sacrum"
-    return count_doubt(points_mm, named.location if named.sacrum_known else None)
+    return count_doubt(points_mm, *_sacrum_of(named))
+
+
+def _sacrum_of(named: _Named) -> tuple[Location | None, FloatArray | None]:
+    """What is known about the sacrum: the locating stage's outline where that is known well, and naming's point."""
+    return (
+        named.location if named.sacrum_known else None,
+        None if named.identification is None else named.identification.sacral_body(),
+    )
 
 
 def _seen_below(points_mm: Mapping[Level, FloatArray], named: _Named) -> FloatArray | None:

@@ -27,7 +27,9 @@ SACRUM_SHARE, SACRUM_SHARE_OF_L6 = 0.65, 0.2
 FEWEST = 3
 
 
-def count_doubt(points_mm: Mapping[Level, FloatArray], location: Location | None) -> str:
+def count_doubt(
+    points_mm: Mapping[Level, FloatArray], location: Location | None, sacral_mm: FloatArray | None = None
+) -> str:
     """Why the number of vertebrae is in doubt, in words; empty where it is not.
 
     Parameters
@@ -36,6 +38,8 @@ def count_doubt(points_mm: Mapping[Level, FloatArray], location: Location | None
         Middle of every body that was outlined, world RAS mm.
     location : Location, optional
         With the sacrum; None where it is not known well. Where none is in view nothing can be said of the lower end.
+    sacral_mm : array (3,), optional
+        Middle of the first sacral body where naming saw it, world RAS mm.
 
     Notes
     -----
@@ -44,7 +48,7 @@ def count_doubt(points_mm: Mapping[Level, FloatArray], location: Location | None
     """
     if len(points_mm) < FEWEST:
         return ""
-    return _room_within(points_mm) or ("" if location is None else _lower_end(points_mm, location))
+    return _room_within(points_mm) or _lower_end(points_mm, location, sacral_mm)
 
 
 def _room_within(points_mm: Mapping[Level, FloatArray]) -> str:
@@ -55,17 +59,35 @@ def _room_within(points_mm: Mapping[Level, FloatArray]) -> str:
     return ""
 
 
-def _lower_end(points_mm: Mapping[Level, FloatArray], location: Location) -> str:
-    top = sacrum_top(location)
+def _lower_end(points_mm: Mapping[Level, FloatArray], location: Location | None, sacral_mm: FloatArray | None) -> str:
+    top = upper_sacrum(location, sacral_mm)
     if top is None:
         return ""
     last = max(points_mm)
     if room_above_sacrum(points_mm, top):
         return f"between {last} and the sacrum there is room for another vertebra"
+    # At the locating stage's 4 mm an L6 looks sacral as often as not; naming has seen S1 below it.
+    if location is None or sacral_mm is not None:
+        return ""
     most = SACRUM_SHARE_OF_L6 if last is Level.L6 else SACRUM_SHARE
     if sacral_share(location, points_mm[last][None])[0] > most:
         return f"{last} may be the first sacral vertebra"
     return ""
+
+
+def upper_sacrum(location: Location | None, sacral_mm: FloatArray | None) -> FloatArray | None:
+    """Upper front (3,) of the sacrum: where naming saw its first body, else as the locating stage outlined it.
+
+    Parameters
+    ----------
+    location : Location, optional
+        None where its sacrum is not known well.
+    sacral_mm : array (3,), optional
+        World RAS mm.
+    """
+    if sacral_mm is not None:
+        return sacral_mm
+    return None if location is None else sacrum_top(location)
 
 
 def room_above_sacrum(

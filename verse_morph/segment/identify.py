@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from verse_morph.anatomy import Level
+from verse_morph.errors import InputError
+from verse_morph.segment.candidates import LEVELS, RANKS, SACRUM, find_candidates, sacral, with_one_of_each_end
 from verse_morph.segment.chain_prior import ChainPrior
 from verse_morph.segment.compute import Compute, running
 from verse_morph.segment.decode import Decoding, DecodingFlag, decode
 from verse_morph.segment.detections import Detections
 from verse_morph.segment.locate import Location
-from verse_morph.segment.networks import side_multiple
+from verse_morph.segment.networks import Btrfly, side_multiple
 from verse_morph.segment.own_ribs import level_log as rib_level_log
 from verse_morph.segment.own_ribs import rib_volumes
 from verse_morph.segment.patches import SPACING_MM as PATCH_MM
@@ -26,17 +28,8 @@ from verse_morph.segment.views import SPACING_MM, WIDTH, Views, project
 from verse_morph.space import FloatArray, Grid
 from verse_morph.volume import Scan
 
-LEVELS = tuple(level for level in Level if level is not Level.S1)
-RANKS, SACRUM = len(LEVELS), Level.S1.rank
-_REGION = np.array([("cervical", "thoracic", "lumbar").index(level.region) for level in LEVELS])
+_REGION = np.array([("cervical", "thoracic", "lumbar", "sacral").index(level.region) for level in LEVELS])
 MARGIN_MM = 30.0
-# A peak in the sagittal heatmaps of all levels together is a candidate from here on; it is a vertebra or not with even
-# odds where the mean of both views reaches LEAST_PEAK.
-SEARCHED_PEAK, LEAST_PEAK = 0.15, 0.3
-PEAK_REACH_MM = 8.0
-# Odds of a peak to be a vertebra grow e-fold with every such step above the least one.
-PEAK_STEP = 0.07
-FLOOR = 0.02  # no level is ever ruled out by heatmaps alone
 # A network that is wrong is wrong about neighbours alike: its votes for a row are worth less than so many independent
 # ones.
 TEMPER = 0.7
@@ -70,8 +63,8 @@ class Identification:
         Volume of each candidate's own rib within its patch, left and right; NaN where that region is not in view, or
         the candidate lies far from the last ribs and nothing was looked for.
     views : Views
-    sagittal, coronal : array (27, rows, WIDTH) of float32
-        Heatmaps; the last is background.
+    sagittal, coronal : array (28, rows, WIDTH) of float32
+        Heatmaps of all levels and S1; the last is background.
     grid : Grid
         2 mm; ``views`` and heatmaps are projections of it.
     """
@@ -85,9 +78,19 @@ class Identification:
     grid: Grid
 
     def named_from(self) -> tuple[FloatArray, FloatArray]:
-        """Naming's candidates (n, 3), world RAS mm, and their confidence (n,), without the point of the sacrum."""
-        count, confidence = len(self.rib_cm3), self.detections.confidence
-        return self.detections.bodies_mm[:count], np.ones(count) if confidence is None else confidence[:count]
+        """Naming's candidates (n, 3), world RAS mm, and their confidence (n,), without those of the sacrum."""
+        vertebrae = ~sacral(np.asarray(self.detections.level_log))
+        return self.detections.bodies_mm[vertebrae], self._confidence()[vertebrae]
+
+    def sacral_body(self) -> FloatArray | None:
+        """Middle (3,) of the sacrum's first body, world RAS mm, where naming saw it; None where it did not."""
+        count = len(self.rib_cm3)
+        (found,) = np.nonzero(sacral(np.asarray(self.detections.level_log))[:count])
+        return self.detections.bodies_mm[found[0]] if len(found) else None
+
+    def _confidence(self) -> FloatArray:
+        confidence = self.detections.confidence
+        return np.ones(len(self.detections)) if confidence is None else confidence
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,11 @@ def identify(
     asking_ribs : Module, optional
         Of the stage ``ribs``.
 
+    Raises
+    ------
+    InputError
+        The network does not know the levels of this version.
+
     Notes
     -----
     The heatmaps say which level a vertebra looks like, its own ribs whether it is thoracic, the sacrum where the column
@@ -162,18 +170,19 @@ def identify(
     line = _line(location, grid)
     views = project(hu, line, divisor * -(-grid.shape[2] // divisor))
     sagittal, coronal = _heatmaps(views, model, compute)
-    bodies, level_log, confidence = candidates(sagittal, coronal, views, line, grid)
+    seen = find_candidates(sagittal, coronal, views, line, grid)
     if rely.sacrum:
-        kept = sacral_share(location, bodies) < SACRAL
-        bodies, level_log, confidence = bodies[kept], level_log[kept], confidence[kept]
-    evidence = TEMPER * level_log
-    ribs = np.full((len(bodies), 2), np.nan)
+        seen = seen.only(sacral(seen.level_log) | (sacral_share(location, seen.bodies_mm) < SACRAL))
+    seen = with_one_of_each_end(seen)
+    evidence = TEMPER * seen.level_log
+    ribs = np.full((len(seen), 2), np.nan)
     if rely.ribs and asking_ribs is not None:
-        near = _may_bear_last_rib(level_log)
-        ribs[near] = rib_volumes(reduced(scan, PATCH_MM), bodies[near], asking_ribs, compute)
+        near = _may_bear_last_rib(seen.level_log)
+        ribs[near] = rib_volumes(reduced(scan, PATCH_MM), seen.bodies_mm[near], asking_ribs, compute)
         evidence = evidence + rib_level_log(ribs)
-    top = sacrum_top(location) if rely.sacrum else None
-    detections = detections_of(bodies, evidence, confidence, top)
+    # The locating stage sees the sacrum more coarsely than naming does.
+    top = sacrum_top(location) if rely.sacrum and not sacral(seen.level_log).any() else None
+    detections = detections_of(seen.bodies_mm, evidence, seen.confidence, top)
     decoding = decode(detections, prior)
     if decoding.margin is not None and decoding.margin < rely.least_margin and not decoding.in_doubt:
         decoding = replace(decoding, in_doubt=True, flags=(*decoding.flags, DecodingFlag.IN_DOUBT))
@@ -205,86 +214,16 @@ def _line(location: Location, grid: Grid) -> FloatArray:
 
 def _heatmaps(views: Views, model: nn.Module, compute: Compute) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     model = model.to(compute.device)
+    outputs = model.shape.outputs if isinstance(model, Btrfly) else 0
+    if outputs != RANKS + 1:
+        raise InputError(
+            f"the weights for naming have {outputs} outputs; this version needs {RANKS + 1} outputs (26 levels, S1, "
+            "background): train the stage identify anew, or leave out --weights"
+        )
     with torch.no_grad(), running(compute):
         inputs = [torch.from_numpy(view)[None].to(compute.device) for view in (views.sagittal, views.coronal)]
         answers = [torch.softmax(logits.float(), dim=1)[0].cpu().numpy() for logits in model(*inputs)]
     return answers[0], answers[1]
-
-
-# --- candidates ---------------------------------------------------------------------------------------------------
-
-
-def candidates(
-    sagittal: NDArray[np.float32], coronal: NDArray[np.float32], views: Views, line: FloatArray, grid: Grid
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Body centres from both views' heatmaps, with what each says about the level.
-
-    Returns
-    -------
-    bodies_mm : array (n, 3)
-        World RAS mm.
-    level_log : array (n, 26)
-        Log of the product of both views' shares of each level.
-    confidence : array (n,)
-        From the height of the peak in both views, 0 to 1.
-    """
-    rows = grid.shape[2]
-    any_level = 1 - sagittal[-1, :rows]
-    reach = round(PEAK_REACH_MM / SPACING_MM)
-    bodies, logs, heights = [], [], []
-    for row, column in _peaks(any_level, reach):
-        z, y = _centroid(any_level, row, column, 2)
-        share = _share(sagittal[:-1, :rows], row, column)
-        x, other, height = _across(coronal[:, :rows], share, z, line[row, 0] - views.first[0])
-        bodies.append([x + views.first[0], y + views.first[1], z])
-        logs.append(np.log(FLOOR + share) + np.log(FLOOR + other))
-        heights.append(np.sqrt(any_level[row, column] * height))
-    points = grid.to_world(np.array(bodies).reshape(-1, 3))
-    confidence = 1 / (1 + np.exp(-(np.array(heights) - LEAST_PEAK) / PEAK_STEP))
-    return points, np.array(logs).reshape(-1, RANKS), confidence
-
-
-def _peaks(values: NDArray[np.float32], reach: int) -> list[tuple[int, int]]:
-    """Row and column of the local maxima of a map."""
-    from scipy.ndimage import gaussian_filter, maximum_filter
-
-    smooth = gaussian_filter(values, 1.0)
-    highest = smooth == maximum_filter(smooth, size=(2 * reach + 1, 4 * reach + 1))
-    return [(int(r), int(c)) for r, c in np.argwhere(highest & (smooth >= SEARCHED_PEAK))]
-
-
-def _centroid(values: NDArray[np.float32], row: int, column: int, reach: int) -> tuple[float, float]:
-    """Weighted middle of the values about a peak, above the lowest of them."""
-    top, left = max(row - reach, 0), max(column - reach, 0)
-    part = values[top : row + reach + 1, left : column + reach + 1]
-    weight = part - part.min() + 1e-6
-    r, c = np.indices(part.shape)
-    return float(top + (weight * r).sum() / weight.sum()), float(left + (weight * c).sum() / weight.sum())
-
-
-def _share(maps: NDArray[np.float32], row: int, column: int) -> FloatArray:
-    """Share (26,) of each level about a place."""
-    box = (slice(None), slice(max(row - 1, 0), row + 2), slice(max(column - 1, 0), column + 2))
-    total = maps[box].sum(axis=(1, 2), dtype=np.float64)
-    return np.asarray(total / max(float(total.sum()), 1e-9))
-
-
-def _across(
-    coronal: NDArray[np.float32], share: FloatArray, z: float, expected: float
-) -> tuple[float, FloatArray, float]:
-    """Column, level shares and height of the coronal peak at a height; the column's course where there is none."""
-    row = round(z)
-    band = 1 - coronal[-1, max(row - 1, 0) : row + 2].mean(axis=0)
-    near = np.exp(-0.5 * ((np.arange(len(band)) - expected) * SPACING_MM / 25.0) ** 2)
-    column = int((band * near).argmax())
-    height = float(band[column])
-    other = _share(coronal[:-1], row, column)
-    if height < LEAST_PEAK / 3:
-        return expected, np.full(RANKS, 1 / RANKS), height
-    low = max(column - 3, 0)
-    part = band[low : column + 4]
-    weight = part - part.min() + 1e-6
-    return float(low + (weight * np.arange(len(part))).sum() / weight.sum()), other, height
 
 
 # --- ribs and sacrum ----------------------------------------------------------------------------------------------
@@ -306,8 +245,8 @@ def detections_of(
     ----------
     bodies : array (n, 3)
         World RAS mm.
-    level_log : array (n, 26)
-        Evidence for each level.
+    level_log : array (n, 27)
+        Evidence for each level, S1 the last.
     confidence : array (n,)
     top : array (3,), optional
         Upper part of the sacrum.
@@ -316,14 +255,12 @@ def detections_of(
     likely /= np.maximum(likely.sum(axis=1, keepdims=True), 1e-9)
     scores = np.stack([likely[:, region == _REGION].sum(axis=1) for region in range(3)], axis=1)
     scores = scores * confidence[:, None]
-    # The sacrum's column of the vertebrae: clearly less than any level, yet not impossible.
-    whole = np.column_stack([level_log, level_log.min(axis=1, initial=0.0)]) if len(bodies) else np.zeros((0, 27))
     if top is not None and len(bodies):
-        level = np.full(27, -6.0)
+        level = np.full(RANKS, -6.0)
         level[SACRUM] = 0.0
-        bodies, whole = np.vstack([bodies, top]), np.vstack([whole, level])
+        bodies, level_log = np.vstack([bodies, top]), np.vstack([level_log, level])
         scores, confidence = np.vstack([scores, np.full(3, 0.05)]), np.append(confidence, SACRUM_CONFIDENCE)
-    return Detections(bodies, scores, level_log=whole, confidence=confidence)
+    return Detections(bodies, scores, level_log=level_log, confidence=confidence)
 
 
 def sacral_share(location: Location, bodies_mm: FloatArray) -> FloatArray:

@@ -19,6 +19,8 @@ PEDICLE_OFFSET_MM = np.array([14.0, -20.0, 3.0])  # right pedicle seen from the 
 PEDICLE_REACH_MM = 20.0
 STEP_MM = (8.0, 80.0)  # shortest and longest step between two found neighbours
 STEEPEST = 0.5  # a step goes downwards by at least this part of its length
+# Shorter steps are implausible: bodies of small necks lie 12 mm apart.
+SHORT_MM = 11.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +113,7 @@ def _step_cost(upper: FloatArray, lower: FloatArray) -> float:
     if not STEP_MM[0] <= length <= STEP_MM[1] or -step[2] < STEEPEST * length:
         return np.inf
     sideways = abs(step[0]) / length
-    return max(0.0, 14 - length) + max(0.0, length - 42) / 8 + 8 * sideways**2
+    return max(0.0, SHORT_MM - length) + max(0.0, length - 42) / 8 + 8 * sideways**2
 
 
 def _with_pedicle_only(row: Row, left: FloatArray, right: FloatArray) -> Row:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verse_morph.segment.train.view_changes import STRETCH, draw_stretches, hide
+from verse_morph.segment.train.view_changes import STRETCH, UNEVEN, UNEVEN_ROWS, draw_stretches, hide
 
 ROWS, COLUMNS = 128, 96
 
@@ -36,17 +36,23 @@ def test_both_views_keep_their_heights_in_common() -> None:
     pairs = [draw_stretches(ROWS, np.random.default_rng(seed)) for seed in range(40)]
     drawn = [pair for pair in pairs if pair is not None]
     assert 20 < len(drawn) < 40
+    low, high = STRETCH[0] * (1 - UNEVEN), STRETCH[1] * (1 + UNEVEN)
     for sagittal, coronal in drawn:
-        assert (sagittal.scale, sagittal.first) == (coronal.scale, coronal.first)
-        assert STRETCH[0] <= sagittal.scale <= STRETCH[1]
-        # Enlarged, a view still begins and ends inside the old one; made smaller, it holds the old one whole.
-        ends = np.array([0, ROWS]) * sagittal.scale + sagittal.first
-        if sagittal.scale > 1:
-            assert ends[0] <= 0
-            assert ends[1] >= ROWS
-        else:
-            assert ends[0] >= 0
-            assert ends[1] <= ROWS
+        assert np.array_equal(sagittal.rows, coronal.rows)
+        # Nothing is turned over, and nowhere stretched beyond what both limits allow.
+        steps = np.diff(sagittal.rows)
+        assert low <= steps.min() <= steps.max() <= high
+
+
+def test_heights_change_unevenly_and_by_no_more_than_half_a_vertebra_too_much() -> None:
+    pairs = [draw_stretches(ROWS, np.random.default_rng(seed)) for seed in range(60)]
+    rows = np.stack([pair[0].rows for pair in pairs if pair is not None])
+    steps = np.diff(rows, axis=1)
+    assert np.median(steps.max(axis=1) / steps.min(axis=1)) > 1.15
+    # Enlarged, a view still begins and ends near the borders of the old one; made smaller, it holds the old one.
+    whole = (rows[:, -1] - rows[:, 0]) / (ROWS - 1)
+    swell = UNEVEN * UNEVEN_ROWS[1] / (2 * np.pi)
+    assert (np.where(whole > 1, rows[:, 0], -rows[:, 0]) <= swell).all()
 
 
 def test_hiding_leaves_the_given_view_alone_and_most_of_it_visible() -> None:

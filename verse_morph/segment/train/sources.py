@@ -185,15 +185,12 @@ def _in_words(sources: Sequence[Source]) -> str:
 
 @dataclass(frozen=True)
 class _Files:
-    """A mask, its CT where there is one, how often it is drawn, its target levels in words (none: all), and whether
-    the patient is invented.
-    """
+    """A mask, its CT where there is one, how often it is drawn, and its target levels in words (none: all)."""
 
     mask: Path
     ct: Path | None = None
     weight: float = 1.0
     levels: str = ""
-    simulated: bool = False
 
     def source(self, cache: Path) -> Source:
         parts = (self.mask.absolute(), None if self.ct is None else self.ct.absolute(), self.levels)
@@ -203,13 +200,11 @@ class _Files:
         if not stored.is_file() or stored.stat().st_mtime < newest:
             _save(_prepared(self.mask, self.ct, self.levels), stored)
         found = _load(stored, self.weight)
-        return replace(found, kind="phantom") if self.simulated else found
+        return replace(found, kind="phantom") if _in_simulated(self.mask) else found
 
 
 def _rows(word: str) -> Iterator[_Files]:
     """Everything a path stands for."""
-    from verse_morph.phantom.dataset import is_simulated
-
     path, total = Path(word), ""
     folder, at, weight = word.rpartition("@")
     if at and not path.exists() and Path(folder).is_dir():
@@ -221,12 +216,11 @@ def _rows(word: str) -> Iterator[_Files]:
         if not cases:
             raise InputError(f"{word}: no masks in VerSe's layout below this folder")
         each = _positive(total or str(len(cases)), f"{word}: the weight") / len(cases)
-        simulated = is_simulated(path)
-        yield from (_Files(mask, ct, each, simulated=simulated) for mask, ct in cases)
+        yield from (_Files(mask, ct, each) for mask, ct in cases)
     elif path.suffix == ".csv":
         yield from _table_rows(path)
     else:
-        yield _Files(path, simulated=_in_simulated(path))
+        yield _Files(path)
 
 
 def _table_rows(path: Path) -> Iterator[_Files]:
@@ -244,7 +238,7 @@ def _table_rows(path: Path) -> Iterator[_Files]:
             _levels(row.get("levels") or "", path)
             weight = _positive(row.get("weight") or "1", f"{path}: weight of {mask.name}")
             words, scan = row.get("levels") or "", path.parent / ct if ct else None
-            yield _Files(mask, scan, weight, words, _in_simulated(mask))
+            yield _Files(mask, scan, weight, words)
 
 
 def _in_simulated(mask: Path) -> bool:

@@ -23,6 +23,7 @@ from verse_morph.phantom.presets import draw_scanner
 from verse_morph.phantom.warp import DeformationRange
 from verse_morph.segment.intensity import AIR_HU, to_input
 from verse_morph.segment.train.kept import Kept
+from verse_morph.segment.train.sacral import first_sacral_body
 from verse_morph.segment.train.sources import Source
 from verse_morph.segment.train.view_changes import draw_stretches, hide
 from verse_morph.segment.views import CHANNELS, SIGMA_MM, SPACING_MM, WIDTH, course, project
@@ -36,8 +37,11 @@ RIB_GAIN = 2.5
 # Height of the views: most batches are short, which costs half as much; the others see a whole spine.
 ROWS, SHORT_ROWS, SHORT_OF_FOUR = 256, 128, 3
 GROUP = 4  # samples in a row that have the same height, so that batches of 1, 2 and 4 can be stacked
-LEVELS = tuple(level for level in Level if level is not Level.S1)
-BACKGROUND = len(LEVELS)
+# The first sacral body is a level like any other: it looks like a vertebra, and tells L5 from L6.
+BACKGROUND = len(Level)
+# It lies this far below the last vertebra, mm; one further away belongs to no row that is known.
+SACRAL_STEP_MM = (12.0, 60.0)
+_LEVEL_OF = {**VERSE.levels, SACRUM: Level.S1}
 # Sources that show nothing but a few lumbar vertebrae cannot teach a level.
 FEWEST_LEVELS = 6
 SIMULATED = 0.5
@@ -102,16 +106,28 @@ class ScanPool:
     def _make(self, number: int) -> PaintedScan:
         rng = np.random.default_rng([self.seed, 2, number])
         source = self.sources[rng.choice(len(self.sources), p=self.share)]
-        source = _shown(source, rng)
+        source = _shown(_with_sacral(source), rng)
         values = list(source.centres)
         points = np.array([source.centres[v] for v in values])
         make = _simulated if rng.random() < SIMULATED else _painted
         hu, labels, moved = make(source, points, rng)
         keep = _in_view(hu, moved)
-        ranks = np.array([VERSE.levels[v].rank for v in values])[keep]
+        ranks = np.array([_LEVEL_OF[v].rank for v in values])[keep]
         moved = moved[keep]
         code = np.clip(np.rint((hu - AIR_HU) / _QUANTUM_HU), 0, 255).astype(np.uint8)
         return PaintedScan(code, _CLASSES[labels], moved, ranks)
+
+
+def _with_sacral(source: Source) -> Source:
+    """A source with the first sacral body among its points, where its mask shows it."""
+    last = min(source.centres.values(), key=lambda point: float(point[2]))
+    body = first_sacral_body(source.labels == SACRUM, source.spacing_mm, float(last[0]))
+    if body is None:
+        return source
+    step = float(np.linalg.norm((body - last) * source.spacing_mm))
+    if not SACRAL_STEP_MM[0] <= step <= SACRAL_STEP_MM[1]:
+        return source
+    return replace(source, centres={**source.centres, SACRUM: body})
 
 
 def _in_view(hu: NDArray, points: FloatArray) -> NDArray[np.bool_]:
@@ -275,7 +291,7 @@ class IdentifySamples:
         self.pool, self.seed = pool, seed
 
     def __call__(self, index: int) -> dict[str, NDArray[np.float32]]:
-        """Arrays ``sagittal``, ``coronal`` (3, rows, WIDTH), their ``_target`` (27, rows, WIDTH)."""
+        """Arrays ``sagittal``, ``coronal`` (3, rows, WIDTH), their ``_target`` (28, rows, WIDTH)."""
         height = SHORT_ROWS if index // GROUP % 4 < SHORT_OF_FOUR else ROWS
         rng = np.random.default_rng([self.seed, 4, index])
         whole = self.pool(int(rng.integers(self.pool.size)))
@@ -322,7 +338,7 @@ def _course_seen(classes: NDArray[np.uint8], rng: np.random.Generator) -> FloatA
 
 
 def _heatmaps(points: FloatArray, ranks: NDArray[np.int64], rows: int) -> NDArray[np.float32]:
-    """Gaussians (27, rows, WIDTH) of points (n, 2: column, row); the background is what they leave."""
+    """Gaussians (28, rows, WIDTH) of points (n, 2: column, row); the background is what they leave."""
     out = np.zeros((BACKGROUND + 1, rows, WIDTH), dtype=np.float32)
     for (column, row), rank in zip(points, ranks, strict=True):
         across = np.exp(-0.5 * ((np.arange(WIDTH) - column) * SPACING_MM / SIGMA_MM) ** 2)

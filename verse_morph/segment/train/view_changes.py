@@ -18,32 +18,34 @@ UNCHANGED = 0.2
 # Heights are common to both views, widths are not; more than a fifth makes another level of a vertebra.
 STRETCH, WIDEN, TILT, SWAY = (0.85, 1.18), (0.85, 1.18), 0.12, 4.0
 SWAY_ROWS = (60.0, 200.0)  # wave length of the sway
+# Along the column heights shrink here and grow there, by this share at most, as with a hollow back or lost discs: a
+# vertebra must be known by its looks, not by how far above the sacrum it stands.
+UNEVEN, UNEVEN_ROWS = 0.22, (80.0, 240.0)
 HIDDEN, HIDDEN_ROWS, HIDDEN_COLUMNS = 0.25, (6, 36), (12, 60)
 CHANNEL_LOST = 0.08
 
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """A change of one view: new = old * scale + first (rows), and columns that move with the row.
+    """A change of one view: rows that move along the column, and columns that move with the row.
 
     Parameters
     ----------
-    scale, first : float
-        Of the rows; the same for both views of a sample.
+    rows : array (rows,)
+        Where every old row comes to lie, rising; the same for both views of a sample.
     width : float
         Factor of the columns about the middle of the view.
     columns : array (rows,)
         What is added to the column of every new row, samples.
     """
 
-    scale: float
-    first: float
+    rows: FloatArray
     width: float
     columns: FloatArray
 
     def points(self, points: FloatArray, middle: float) -> FloatArray:
         """Points (n, 2: column, row) of the old view in the new one."""
-        row = points[:, 1] * self.scale + self.first
+        row = np.interp(points[:, 1], np.arange(len(self.rows)), self.rows)
         moved = np.interp(row, np.arange(len(self.columns)), self.columns)
         return np.column_stack([(points[:, 0] - middle) * self.width + middle + moved, row])
 
@@ -53,7 +55,9 @@ class Stretch:
 
         rows, columns = view.shape[1:]
         middle = (columns - 1) / 2
-        old_row = np.broadcast_to(((np.arange(rows) - self.first) / self.scale)[:, None], (rows, columns))
+        beyond = 2.0 * rows
+        old = np.interp(np.arange(rows), self.rows, np.arange(rows), left=-beyond, right=beyond)
+        old_row = np.broadcast_to(old[:, None], (rows, columns))
         old_column = (np.arange(columns)[None, :] - middle - self.columns[:, None]) / self.width + middle
         outside = float(to_input(np.array(AIR_HU)))
         return np.stack(
@@ -75,15 +79,20 @@ def draw_stretches(rows: int, rng: np.random.Generator) -> tuple[Stretch, Stretc
     scale = rng.uniform(*STRETCH)
     # What grows keeps one end in view, so that a border of the scan is not always a border of the view.
     first = rng.uniform(0, 1) * rows * (1 - scale)
-    return _one(rows, scale, first, rng), _one(rows, scale, first, rng)
+    row = np.arange(rows)
+    length = rng.uniform(*UNEVEN_ROWS)
+    swell = rng.uniform(0, UNEVEN) * length / (2 * np.pi) * np.sin(2 * np.pi * (row / length + rng.random()))
+    moved = row * scale + first + swell
+    return _one(moved, rng), _one(moved, rng)
 
 
-def _one(rows: int, scale: float, first: float, rng: np.random.Generator) -> Stretch:
+def _one(moved: FloatArray, rng: np.random.Generator) -> Stretch:
+    rows = len(moved)
     row = np.arange(rows)
     tilt = rng.uniform(-TILT, TILT) * (row - rows / 2)
     wave = rng.uniform(0, SWAY) * np.sin(2 * np.pi * (row / rng.uniform(*SWAY_ROWS) + rng.random()))
     # A tilt of a tall view would carry its ends out of the frame.
-    return Stretch(scale, first, rng.uniform(*WIDEN), np.clip(tilt, -8, 8) + wave)
+    return Stretch(moved, rng.uniform(*WIDEN), np.clip(tilt, -8, 8) + wave)
 
 
 def hide(view: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
