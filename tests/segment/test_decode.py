@@ -287,6 +287,14 @@ def test_confidence_decides_which_points_make_the_row():
     assert len(spine_row(Detections(found.bodies_mm, found.scores, confidence=sure))) == len(found) - 1
 
 
+def test_bodies_of_a_small_neck_make_a_row_and_points_on_one_body_do_not():
+    """Without pedicles a sure point is worth 2: a step of 12 mm must not cost that, one of 6 mm must."""
+    for step, kept in ((12.0, 7), (6.0, 4)):
+        points = np.column_stack([np.zeros(7), np.zeros(7), -step * np.arange(7)])
+        found = Detections(points, np.tile([0.9, 0.05, 0.05], (7, 1)), confidence=np.ones(7))
+        assert len(spine_row(found)) == kept
+
+
 @pytest.mark.parametrize(
     ("field", "value", "word"),
     [
