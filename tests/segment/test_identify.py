@@ -7,13 +7,14 @@ from torch import nn
 
 from verse_morph.anatomy import Level
 from verse_morph.errors import InputError
-from verse_morph.segment.candidates import LEVELS, Candidates, find_candidates, with_one_of_each_end
+from verse_morph.segment.candidates import Candidates, find_candidates, with_one_of_each_end
 from verse_morph.segment.chain_prior import load_prior
 from verse_morph.segment.compute import Compute
 from verse_morph.segment.identify import Reliance, identify, reliance, sacral_share
 from verse_morph.segment.intensity import to_input
 from verse_morph.segment.locate import Location
 from verse_morph.segment.networks import Btrfly, BtrflyShape
+from verse_morph.segment.numbering import LEVELS
 from verse_morph.segment.own_ribs import level_log as rib_level_log
 from verse_morph.segment.views import CHANNELS, WIDTH, Views
 from verse_morph.space import Grid

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_morph.anatomy import Level
+from verse_morph.segment.numbering import LEVELS
 from verse_morph.segment.views import SPACING_MM, Views
 from verse_morph.space import FloatArray, Grid, frozen
 
-LEVELS = tuple(Level)
-RANKS, SACRUM = len(LEVELS), Level.S1.rank
+RANKS = len(LEVELS)
 # A peak in the sagittal heatmaps of all levels together is a candidate from here on; it is a vertebra or not with even
 # odds where the mean of both views reaches LEAST_PEAK.
 SEARCHED_PEAK, LEAST_PEAK = 0.15, 0.3
@@ -55,14 +55,16 @@ class Candidates:
         return Candidates(self.bodies_mm[kept], self.level_log[kept], self.confidence[kept])
 
 
+def level_shares(level_log: FloatArray) -> FloatArray:
+    """Evidence (n, 27) as each level's share of a candidate."""
+    from scipy.special import softmax
+
+    return np.asarray(softmax(level_log, axis=1))
+
+
 def sacral(level_log: FloatArray) -> NDArray[np.bool_]:
     """Which candidates (n,) naming takes for the first sacral body, from their evidence (n, 27)."""
-    return _taken_for(Level.S1, level_log)
-
-
-def _taken_for(level: Level, level_log: FloatArray) -> NDArray[np.bool_]:
-    likely = np.exp(level_log - level_log.max(axis=1, keepdims=True, initial=-np.inf))
-    return np.asarray(likely[:, level.rank] > NAMED_END * likely.sum(axis=1))
+    return np.asarray(level_shares(level_log)[:, Level.S1.rank] > NAMED_END)
 
 
 def with_one_of_each_end(seen: Candidates) -> Candidates:
@@ -78,10 +80,10 @@ def with_one_of_each_end(seen: Candidates) -> Candidates:
 
 
 def _with_one(level: Level, seen: Candidates) -> Candidates:
-    marked = _taken_for(level, seen.level_log)
+    share = level_shares(seen.level_log)[:, level.rank]
+    marked = share > NAMED_END
     if not marked.any():
         return seen
-    share = np.exp(seen.level_log[:, level.rank] - np.logaddexp.reduce(seen.level_log, axis=1))
     end = int(np.where(marked, seen.confidence * share, -1.0).argmax())
     level_log = seen.level_log.copy()
     level_log[np.arange(len(seen)) != end, level.rank] = NOT_END

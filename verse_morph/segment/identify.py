@@ -13,13 +13,14 @@ from torch import nn
 
 from verse_morph.anatomy import Level
 from verse_morph.errors import InputError
-from verse_morph.segment.candidates import LEVELS, RANKS, SACRUM, find_candidates, sacral, with_one_of_each_end
+from verse_morph.segment.candidates import RANKS, find_candidates, level_shares, sacral, with_one_of_each_end
 from verse_morph.segment.chain_prior import ChainPrior
 from verse_morph.segment.compute import Compute, running
 from verse_morph.segment.decode import Decoding, DecodingFlag, decode
 from verse_morph.segment.detections import Detections
 from verse_morph.segment.locate import Location
 from verse_morph.segment.networks import Btrfly, side_multiple
+from verse_morph.segment.numbering import LEVELS, SACRUM
 from verse_morph.segment.own_ribs import level_log as rib_level_log
 from verse_morph.segment.own_ribs import rib_volumes
 from verse_morph.segment.patches import SPACING_MM as PATCH_MM
@@ -36,8 +37,8 @@ TEMPER = 0.7
 SACRUM_CM3 = 6.0
 # Without pedicles and region scores a point needs more than 0.77 to join the row at all.
 SACRUM_CONFIDENCE = 0.9
-# A candidate that is sacrum to this share within this distance is S1: on 108 phantoms 34 of 36 such ones were no
-# labelled vertebra.
+# A candidate that is sacrum to this share within this distance is no vertebra: on 108 phantoms 34 of 36 such ones were
+# no labelled one.
 SACRAL, SACRAL_REACH_MM = 0.9, 12.0
 # The sacrum counts only where the locating network found it on held-out scans at least this well (Dice), ribs where
 # their network told sides with a rib from those without in this share of held-out patches.
@@ -164,6 +165,7 @@ def identify(
     The heatmaps say which level a vertebra looks like, its own ribs whether it is thoracic, the sacrum where the column
     ends; the decoder weighs all of it with what chains of vertebrae look like. Its margin is the doubt.
     """
+    _require_levels(model)
     grid = _grid(scan, location)
     hu = sample(reduced(scan, SPACING_MM), grid)
     divisor = side_multiple(model)
@@ -187,6 +189,15 @@ def identify(
     if decoding.margin is not None and decoding.margin < rely.least_margin and not decoding.in_doubt:
         decoding = replace(decoding, in_doubt=True, flags=(*decoding.flags, DecodingFlag.IN_DOUBT))
     return Identification(decoding, detections, ribs, views, sagittal, coronal, grid)
+
+
+def _require_levels(model: nn.Module) -> None:
+    outputs = model.shape.outputs if isinstance(model, Btrfly) else 0
+    if outputs != RANKS + 1:
+        raise InputError(
+            f"the weights for naming have {outputs} outputs; this version needs {RANKS + 1} outputs (26 levels, S1, "
+            "background): train the stage identify anew, or leave out --weights"
+        )
 
 
 def _grid(scan: Scan, location: Location) -> Grid:
@@ -214,12 +225,6 @@ def _line(location: Location, grid: Grid) -> FloatArray:
 
 def _heatmaps(views: Views, model: nn.Module, compute: Compute) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     model = model.to(compute.device)
-    outputs = model.shape.outputs if isinstance(model, Btrfly) else 0
-    if outputs != RANKS + 1:
-        raise InputError(
-            f"the weights for naming have {outputs} outputs; this version needs {RANKS + 1} outputs (26 levels, S1, "
-            "background): train the stage identify anew, or leave out --weights"
-        )
     with torch.no_grad(), running(compute):
         inputs = [torch.from_numpy(view)[None].to(compute.device) for view in (views.sagittal, views.coronal)]
         answers = [torch.softmax(logits.float(), dim=1)[0].cpu().numpy() for logits in model(*inputs)]
@@ -231,9 +236,8 @@ def _heatmaps(views: Views, model: nn.Module, compute: Compute) -> tuple[NDArray
 
 def _may_bear_last_rib(level_log: FloatArray) -> NDArray[np.bool_]:
     """Which candidates (n,) may be one of the vertebrae about the last rib."""
-    share = np.exp(level_log - level_log.max(axis=1, keepdims=True, initial=-np.inf))
-    asked = [LEVELS.index(level) for level in RIB_LEVELS]
-    return np.asarray(share[:, asked].sum(axis=1) > MAY_BE * share.sum(axis=1))
+    asked = [level.rank for level in RIB_LEVELS]
+    return np.asarray(level_shares(level_log)[:, asked].sum(axis=1) > MAY_BE)
 
 
 def detections_of(
@@ -251,8 +255,7 @@ def detections_of(
     top : array (3,), optional
         Upper part of the sacrum.
     """
-    likely = np.exp(level_log - level_log.max(axis=1, keepdims=True, initial=-np.inf))
-    likely /= np.maximum(likely.sum(axis=1, keepdims=True), 1e-9)
+    likely = level_shares(level_log)
     scores = np.stack([likely[:, region == _REGION].sum(axis=1) for region in range(3)], axis=1)
     scores = scores * confidence[:, None]
     if top is not None and len(bodies):

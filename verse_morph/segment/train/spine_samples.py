@@ -87,6 +87,8 @@ class ScanPool:
         self.share = weights / weights.sum()
         self.seed, self.size, self.cache = seed, size, cache
         self._kept = Kept(self._get, 8 if cache else size)
+        # Found in a tenth of a second each, and a source is shown many times.
+        self._sacral = Kept(self._first_sacral_body, len(self.sources))
 
     def __call__(self, number: int) -> PaintedScan:
         """The scan of a number; numbers beyond the size begin again."""
@@ -105,8 +107,11 @@ class ScanPool:
 
     def _make(self, number: int) -> PaintedScan:
         rng = np.random.default_rng([self.seed, 2, number])
-        source = self.sources[rng.choice(len(self.sources), p=self.share)]
-        source = _shown(_with_sacral(source), rng)
+        chosen = int(rng.choice(len(self.sources), p=self.share))
+        source, body = self.sources[chosen], self._sacral(chosen)
+        if body is not None:
+            source = replace(source, centres={**source.centres, SACRUM: body})
+        source = _shown(source, rng)
         values = list(source.centres)
         points = np.array([source.centres[v] for v in values])
         make = _simulated if rng.random() < SIMULATED else _painted
@@ -117,17 +122,15 @@ class ScanPool:
         code = np.clip(np.rint((hu - AIR_HU) / _QUANTUM_HU), 0, 255).astype(np.uint8)
         return PaintedScan(code, _CLASSES[labels], moved, ranks)
 
-
-def _with_sacral(source: Source) -> Source:
-    """A source with the first sacral body among its points, where its mask shows it."""
-    last = min(source.centres.values(), key=lambda point: float(point[2]))
-    body = first_sacral_body(source.labels == SACRUM, source.spacing_mm, float(last[0]))
-    if body is None:
-        return source
-    step = float(np.linalg.norm((body - last) * source.spacing_mm))
-    if not SACRAL_STEP_MM[0] <= step <= SACRAL_STEP_MM[1]:
-        return source
-    return replace(source, centres={**source.centres, SACRUM: body})
+    def _first_sacral_body(self, number: int) -> FloatArray | None:
+        """Voxel of S1's middle in a source, where its mask shows it below the last vertebra."""
+        source = self.sources[number]
+        last = min(source.centres.values(), key=lambda point: float(point[2]))
+        body = first_sacral_body(source.labels == SACRUM, source.spacing_mm, float(last[0]))
+        if body is None:
+            return None
+        step = float(np.linalg.norm((body - last) * source.spacing_mm))
+        return body if SACRAL_STEP_MM[0] <= step <= SACRAL_STEP_MM[1] else None
 
 
 def _in_view(hu: NDArray, points: FloatArray) -> NDArray[np.bool_]:
