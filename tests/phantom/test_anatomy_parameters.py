@@ -22,6 +22,8 @@ from verse_morph.phantom.parameters import (
     Variants,
     View,
 )
+from verse_morph.phantom.pose import tilts
+from verse_morph.phantom.reference import LAST
 
 
 def draw(seed=0, **options):
@@ -120,3 +122,20 @@ def test_options_are_kept():
     assert patient.options == options
     assert (patient.sex, patient.age) == ("F", 70.0)
     assert all(dataclasses.is_dataclass(v) for v in patient.vertebrae)
+
+
+def test_the_last_vertebra_leans_towards_the_sacrum():
+    """A vertebra halves the angle between its links; below the last one the line goes on to the sacrum."""
+    links = np.array([4.0, 8.0, 10.0])
+    assert tilts(links) == pytest.approx([4.0, 6.0, 9.0, 10.0])
+    assert tilts(links, 20.0) == pytest.approx([4.0, 6.0, 9.0, 20.0])
+
+
+@pytest.mark.parametrize("lumbar", [4, 5, 6])
+def test_the_last_vertebra_has_the_pedicles_of_one_on_the_sacrum(lumbar):
+    options = PhantomOptions(variants=Variants(lumbar=lumbar))
+    drawn = [draw_parameters(np.random.default_rng(k), options) for k in range(30)]
+    last = np.array([d.vertebrae[-1].pedicle_separation for d in drawn])
+    above = np.array([d.vertebrae[-2].pedicle_separation for d in drawn])
+    assert last.mean() == pytest.approx(LAST.separation[0], abs=3.0)
+    assert (last > above).mean() > 0.9

@@ -20,7 +20,7 @@ from verse_morph.phantom.parameters import (
     VertebraParameters,
 )
 from verse_morph.phantom.pathology import fractured, half_formed
-from verse_morph.phantom.pose import Chain, as_point, as_rows, frame_at, rim_tilts
+from verse_morph.phantom.pose import Chain, as_point, as_rows, frame_at, rim_tilts, tilts
 from verse_morph.space import FloatArray
 
 MEAN_HEIGHT_CM = {"F": (163.0, 6.5), "M": (176.0, 7.0)}
@@ -106,8 +106,12 @@ def _trend(rng: np.random.Generator, count: int, size: float, shares: tuple[floa
     return np.clip(person * size + course * smooth + rest * own, -2.8, 2.8)
 
 
+def _rows(levels: tuple[Level, ...]) -> list[ref.PointRow]:
+    return [*(ref.POINTS[level] for level in levels[:-1]), ref.LAST]
+
+
 def _chain(rng: np.random.Generator, levels: tuple[Level, ...], size: float) -> Chain:
-    rows = [ref.POINTS[level] for level in levels]
+    rows = _rows(levels)
     z = _trend(rng, len(levels), size, ref.DISTANCE_SHARES)
     distances = np.array([row.distance[0] + row.distance[1] * v for row, v in zip(rows, z, strict=True)])[:-1]
     noise = np.clip(rng.normal(size=len(levels)), -2.2, 2.2)
@@ -125,14 +129,14 @@ def _chain(rng: np.random.Generator, levels: tuple[Level, ...], size: float) -> 
     links = _balanced(rng, levels, links, lean)
     bend = _coronal(rng, len(links))
     rotation = np.clip(rng.normal(0, 1.5, len(levels)), -4, 4) - 0.25 * np.concatenate([bend[:1], bend])
-    return Chain(levels, distances, links, bend, rotation)
+    return Chain(levels, distances, links, bend, rotation, last_bend_deg=float(turns[-1]))
 
 
 def _balanced(rng: np.random.Generator, levels: tuple[Level, ...], links: FloatArray, lean: float) -> FloatArray:
     """Links whose tilt at a few levels spreads as in real spines; the excess is spread over the levels between."""
     mean = np.zeros(len(links))
     first = levels.index(Level.L1)
-    turns = [ref.POINTS[level].turn[0] for level in levels]
+    turns = [row.turn[0] for row in _rows(levels)]
     mean[first - 1] = ref.TILT_AT_L1[0] - turns[first] / 2
     for i in range(first - 1, 0, -1):
         mean[i - 1] = mean[i] - turns[i]
@@ -170,7 +174,7 @@ def _shapes(rng: np.random.Generator, levels: tuple[Level, ...], chain: Chain, s
     separation = _trend(rng, len(levels), size, ref.PEDICLE_SHARES)
     back = _trend(rng, len(levels), size, ref.PEDICLE_SHARES)
     up = _trend(rng, len(levels), size, ref.PEDICLE_SHARES)
-    shapes = []
+    rows, shapes = _rows(levels), []
     for i, level in enumerate(levels):
         own = ref.LEVEL_CV * np.clip(rng.normal(size=4), -2, 2)
         factors = (
@@ -181,15 +185,16 @@ def _shapes(rng: np.random.Generator, levels: tuple[Level, ...], chain: Chain, s
         )
         above = chain.distances_mm[i - 1] / ref.POINTS[levels[i - 1]].distance[0] if i else 1.0
         below = chain.distances_mm[i] / ref.POINTS[level].distance[0] if i < len(chain.distances_mm) else above
-        shapes.append(_shape(level, factors, (above + below) / 2, (separation[i], back[i], up[i])))
+        pedicles = rows[i], (separation[i], back[i], up[i])
+        shapes.append(_shape(level, factors, (above + below) / 2, pedicles))
     return shapes
 
 
 def _shape(
-    level: Level, factors: tuple[float, ...], stretch: float, points: tuple[float, float, float]
+    level: Level, factors: tuple[float, ...], stretch: float, pedicles: tuple[ref.PointRow, tuple[float, float, float]]
 ) -> VertebraParameters:
     body, arch = ref.BODIES.get(level, ref.BODIES[Level.C3]), ref.ARCHES.get(level, ref.ARCHES[Level.C2])
-    row = ref.POINTS[level]
+    row, points = pedicles
     wide, long, odd, tilt = factors
     scale = ref.PANJABI_SCALE * wide
     back_height = body.height_back * ref.PANJABI_SCALE * ref.HEIGHT_SCALE * stretch * odd
@@ -273,16 +278,15 @@ def _settled(chain: Chain, shapes: list[VertebraParameters], before: dict[str, V
 
 def _least_gap(chain: Chain, shapes: list[VertebraParameters], i: int) -> float:
     """Gap that the middle of a disc needs so that its narrowest edge keeps the least distance."""
-    link = chain.sagittal_deg
-    below = link[min(i + 1, len(link) - 1)]
-    turn = np.radians((below - link[i - 1]) / 2)
+    tilt = tilts(chain.sagittal_deg, chain.last_bend_deg)
+    turn = np.radians(tilt[i + 1] - tilt[i])
     wedge = sum((shapes[j].height_front - shapes[j].height_back) / shapes[j].depth_middle / 2 for j in (i, i + 1))
     return float(ref.LEAST_DISC_MM + abs(turn - wedge) * shapes[i].depth_inferior / 2)
 
 
 def _sacrum(rng: np.random.Generator, last: VertebraParameters, size: float, variants: Variants) -> SacrumParameters:
     """The sacrum below the last vertebra: thickness of the lumbosacral disc and angle between the endplates drawn."""
-    disc, angle, long, curve = 11.0 + 1.5 * rng.normal(), 13.0 + 3.5 * rng.normal(), rng.normal(), 38 + 7 * rng.normal()
+    disc, angle, long, curve = 10.0 + 2.5 * rng.normal(), 13.0 + 3.5 * rng.normal(), rng.normal(), 38 + 7 * rng.normal()
     if variants.castellvi in ("3a", "3b", "4"):
         disc, angle = 4.5, 0.5 * angle
     disc, angle = float(np.clip(disc, 4.0, 15.0)), float(np.clip(angle, 2.0, 21.0))

@@ -26,6 +26,8 @@ class Chain:
         Direction of each link, looking upwards: + = leaning forward, + = leaning to the right.
     turn_deg : array (N,)
         Axial rotation of each vertebra, + = front to the left.
+    last_bend_deg : float
+        Sagittal angle by which the line turns at the last level, on to the sacrum, + = lordotic.
     """
 
     levels: tuple[Level, ...]
@@ -33,6 +35,7 @@ class Chain:
     sagittal_deg: FloatArray
     coronal_deg: FloatArray
     turn_deg: FloatArray
+    last_bend_deg: float = 0.0
 
 
 def frame_at(sagittal_deg: float, coronal_deg: float, turn_deg: float) -> FloatArray:
@@ -46,9 +49,12 @@ def frame_at(sagittal_deg: float, coronal_deg: float, turn_deg: float) -> FloatA
     return np.stack([c * right + s * front, c * front - s * right, up], axis=1)
 
 
-def tilts(link_deg: FloatArray) -> FloatArray:
-    """Tilt of each vertebra (N,) from those of the links (N - 1,): the mean of the links above and below."""
-    padded = np.concatenate([link_deg[:1], link_deg, link_deg[-1:]])
+def tilts(link_deg: FloatArray, last_bend_deg: float = 0.0) -> FloatArray:
+    """Tilt of each vertebra (N,) from those of the links (N - 1,): the mean of the links above and below.
+
+    Below the last vertebra the line goes on, turned by ``last_bend_deg``.
+    """
+    padded = np.concatenate([link_deg[:1], link_deg, link_deg[-1:] + last_bend_deg])
     return (padded[:-1] + padded[1:]) / 2
 
 
@@ -70,7 +76,7 @@ def place(chain: Chain, shapes: Sequence[VertebraParameters], origin: int) -> tu
     """Shapes with their place in the world; the body of number ``origin`` lies in the world's origin."""
     points = np.concatenate([np.zeros((1, 3)), np.cumsum(link_vectors(chain), axis=0)])
     points -= points[origin]
-    sagittal, coronal = tilts(chain.sagittal_deg), tilts(chain.coronal_deg)
+    sagittal, coronal = tilts(chain.sagittal_deg, chain.last_bend_deg), tilts(chain.coronal_deg)
     out = []
     for shape, point, a, b, turn in zip(shapes, points, sagittal, coronal, chain.turn_deg, strict=True):
         rotation = frame_at(a, b, turn)
