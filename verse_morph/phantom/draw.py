@@ -107,6 +107,7 @@ def _trend(rng: np.random.Generator, count: int, size: float, shares: tuple[floa
 
 
 def _rows(levels: tuple[Level, ...]) -> list[ref.PointRow]:
+    """What body and pedicle points say about each level; the last one stands on the sacrum, whatever its number."""
     return [*(ref.POINTS[level] for level in levels[:-1]), ref.LAST]
 
 
@@ -129,14 +130,14 @@ def _chain(rng: np.random.Generator, levels: tuple[Level, ...], size: float) -> 
     links = _balanced(rng, levels, links, lean)
     bend = _coronal(rng, len(links))
     rotation = np.clip(rng.normal(0, 1.5, len(levels)), -4, 4) - 0.25 * np.concatenate([bend[:1], bend])
-    return Chain(levels, distances, links, bend, rotation, last_bend_deg=float(turns[-1]))
+    return Chain(levels, distances, links, bend, rotation, float(turns[-1]))
 
 
 def _balanced(rng: np.random.Generator, levels: tuple[Level, ...], links: FloatArray, lean: float) -> FloatArray:
     """Links whose tilt at a few levels spreads as in real spines; the excess is spread over the levels between."""
     mean = np.zeros(len(links))
     first = levels.index(Level.L1)
-    turns = [row.turn[0] for row in _rows(levels)]
+    turns = [ref.POINTS[level].turn[0] for level in levels]
     mean[first - 1] = ref.TILT_AT_L1[0] - turns[first] / 2
     for i in range(first - 1, 0, -1):
         mean[i - 1] = mean[i] - turns[i]
@@ -183,18 +184,21 @@ def _shapes(rng: np.random.Generator, levels: tuple[Level, ...], chain: Chain, s
             float(1 + own[2] / 2),
             float(own[3]),
         )
-        above = chain.distances_mm[i - 1] / ref.POINTS[levels[i - 1]].distance[0] if i else 1.0
-        below = chain.distances_mm[i] / ref.POINTS[level].distance[0] if i < len(chain.distances_mm) else above
-        pedicles = rows[i], (separation[i], back[i], up[i])
-        shapes.append(_shape(level, factors, (above + below) / 2, pedicles))
+        above = chain.distances_mm[i - 1] / rows[i - 1].distance[0] if i else 1.0
+        below = chain.distances_mm[i] / rows[i].distance[0] if i < len(chain.distances_mm) else above
+        points = (separation[i], back[i], up[i])
+        shapes.append(_shape(level, rows[i], factors, (above + below) / 2, points))
     return shapes
 
 
 def _shape(
-    level: Level, factors: tuple[float, ...], stretch: float, pedicles: tuple[ref.PointRow, tuple[float, float, float]]
+    level: Level,
+    row: ref.PointRow,
+    factors: tuple[float, ...],
+    stretch: float,
+    points: tuple[float, float, float],
 ) -> VertebraParameters:
     body, arch = ref.BODIES.get(level, ref.BODIES[Level.C3]), ref.ARCHES.get(level, ref.ARCHES[Level.C2])
-    row, points = pedicles
     wide, long, odd, tilt = factors
     scale = ref.PANJABI_SCALE * wide
     back_height = body.height_back * ref.PANJABI_SCALE * ref.HEIGHT_SCALE * stretch * odd
@@ -266,8 +270,9 @@ def _settled(chain: Chain, shapes: list[VertebraParameters], before: dict[str, V
         # The spine straightens again over the next levels above and below.
         away = np.arange(len(coronal)) + 0.5 - i
         coronal += 0.45 * lean * np.sign(away) * np.clip(1.1 - np.abs(away) / 5, 0, 1)
+    tilt = tilts(chain.sagittal_deg, chain.last_bend_deg)
     for i in range(1, len(shapes) - 1):
-        need = (shapes[i].rim_height + shapes[i + 1].rim_height) / 2 + _least_gap(chain, shapes, i)
+        need = (shapes[i].rim_height + shapes[i + 1].rim_height) / 2 + _least_gap(tilt, shapes, i)
         if shapes[i].level != "C1" and distances[i] < need:
             share = 1 - (need - distances[i]) / (shapes[i].rim_height + shapes[i + 1].rim_height) * 2
             for j in (i, i + 1):
@@ -276,10 +281,9 @@ def _settled(chain: Chain, shapes: list[VertebraParameters], before: dict[str, V
     return replace(chain, distances_mm=distances, sagittal_deg=sagittal, coronal_deg=coronal)
 
 
-def _least_gap(chain: Chain, shapes: list[VertebraParameters], i: int) -> float:
+def _least_gap(tilt_deg: FloatArray, shapes: list[VertebraParameters], i: int) -> float:
     """Gap that the middle of a disc needs so that its narrowest edge keeps the least distance."""
-    tilt = tilts(chain.sagittal_deg, chain.last_bend_deg)
-    turn = np.radians(tilt[i + 1] - tilt[i])
+    turn = np.radians(tilt_deg[i + 1] - tilt_deg[i])
     wedge = sum((shapes[j].height_front - shapes[j].height_back) / shapes[j].depth_middle / 2 for j in (i, i + 1))
     return float(ref.LEAST_DISC_MM + abs(turn - wedge) * shapes[i].depth_inferior / 2)
 

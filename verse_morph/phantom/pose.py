@@ -35,7 +35,7 @@ class Chain:
     sagittal_deg: FloatArray
     coronal_deg: FloatArray
     turn_deg: FloatArray
-    last_bend_deg: float = 0.0
+    last_bend_deg: float
 
 
 def frame_at(sagittal_deg: float, coronal_deg: float, turn_deg: float) -> FloatArray:
