@@ -3,13 +3,14 @@ range.
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 
 from verse_morph.anatomy import Level
 from verse_morph.errors import InputError
-from verse_morph.phantom.align import narrowest
+from verse_morph.phantom.align import narrowest, rim_gap
 from verse_morph.phantom.draw import draw_parameters
 from verse_morph.phantom.parameters import (
     Alignment,
@@ -21,9 +22,11 @@ from verse_morph.phantom.parameters import (
     StumpRib,
     Variants,
     View,
+    WornDisc,
 )
 from verse_morph.phantom.pose import tilts
 from verse_morph.phantom.reference import LAST
+from verse_morph.phantom.sacrum import sacral_shape
 
 
 def draw(seed=0, **options):
@@ -88,6 +91,8 @@ BAD = {
     "side": (Variants(cervical_ribs=("both",)), Pathology(), "left, right"),
     "rib": (Variants(stump_ribs=(StumpRib("T12", "left", 400.0),)), Pathology(), "5 to 150 mm"),
     "rib level": (Variants(stump_ribs=(StumpRib("T3", "left", 20.0),)), Pathology(), "T11, T12, L1"),
+    "worn disc": (Variants(), Pathology(worn_discs=(WornDisc("L1", 95.0),)), "1 to 90 %"),
+    "absent disc": (Variants(lumbar=4), Pathology(worn_discs=(WornDisc("L5", 50.0),)), "C3 to L4"),
     "node": (Variants(), Pathology(schmorl_nodes=(Schmorl("L1", depth_mm=30.0),)), "0.5 to 10 mm"),
 }
 
@@ -139,3 +144,28 @@ def test_the_last_vertebra_has_the_pedicles_of_one_on_the_sacrum(lumbar):
     above = np.array([d.vertebrae[-2].pedicle_separation for d in drawn])
     assert last.mean() == pytest.approx(LAST.separation[0], abs=3.0)
     assert (last > above).mean() > 0.9
+
+
+def discs(patient):
+    chain = [*patient.vertebrae[2:], sacral_shape(patient)]
+    return {a.level: (rim_gap(a, b), narrowest(a, b)) for a, b in itertools.pairwise(chain)}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_worn_disc_loses_its_share_and_its_neighbours_nothing(seed):
+    whole = discs(draw(seed))
+    worn = discs(draw(seed, pathology=Pathology(worn_discs=(WornDisc("T12", 30.0), WornDisc("L3", 30.0)))))
+    for level in ("T12", "L3"):
+        assert worn[level][0] == pytest.approx(0.7 * whole[level][0], rel=0.02) or worn[level][1] < 1.1
+    for level in ("T8", "L1", "L2", "L5"):
+        assert worn[level][0] == pytest.approx(whole[level][0], abs=0.02)
+
+
+@pytest.mark.parametrize("level", ["T8", "L2", "L4", "L5"])
+def test_the_bodies_beside_a_worn_disc_never_meet(level):
+    for seed in range(12):
+        whole = discs(draw(seed))[level]
+        worn = discs(draw(seed, pathology=Pathology(worn_discs=(WornDisc(level, 85.0),))))[level]
+        # Some lumbosacral discs are drawn narrower than that as they are.
+        assert worn[1] > min(0.9, whole[1])
+        assert worn[0] < whole[0]

@@ -42,6 +42,21 @@ def test_every_recipe_is_possible_anatomy(variant):
         assert sorted(made.orientation.translate(str.maketrans("LPI", "RAS"))) == ["A", "R", "S"]
 
 
+def test_worn_discs_and_slips_come_with_age():
+    """Shares of people without complaints: Brinjikji et al. 2015, AJNR 36:811, table 2. A slip's disc is worn too."""
+    options = [recipe(index).options for index in range(600)]
+    for low, high, worn, slipped in ((18, 40, (0.20, 0.40), (0.0, 0.08)), (70, 93, (0.70, 0.95), (0.3, 0.55))):
+        group = [o for o in options if low <= o.age < high]
+        assert worn[0] < np.mean([bool(o.pathology.worn_discs) for o in group]) < worn[1]
+        assert slipped[0] <= np.mean([bool(o.alignment.slips_mm) for o in group]) < slipped[1]
+    for o in options:
+        assert set(o.alignment.slips_mm) <= {disc.level for disc in o.pathology.worn_discs}
+
+
+def test_a_phantom_with_nothing_has_no_worn_discs():
+    assert not any(recipe(k, "none").options.pathology.worn_discs for k in range(100))
+
+
 def test_a_recipe_does_not_depend_on_how_many_there_are():
     assert recipe(12) == recipe(12)
     assert recipe(12) != recipe(13)

@@ -100,6 +100,9 @@ def _check_pathology(options: PhantomOptions, levels: list[str]) -> None:
         _range(f"size of the osteophyte at {lip.level}", lip.size_mm, (1.0, 12.0), "mm")
     for level in pathology.laminectomy:
         _present("a laminectomy", level, levels[2:])
+    for disc in pathology.worn_discs:
+        _present("a worn disc", disc.level, levels[2:])
+        _range(f"a height loss of the disc below {disc.level}", disc.loss_pct, LOSS_PCT, "%")
 
 
 def _check_alignment(options: PhantomOptions, levels: list[str]) -> None:

@@ -8,10 +8,11 @@ import numpy as np
 
 from verse_morph.anatomy import Level
 from verse_morph.phantom import reference as ref
-from verse_morph.phantom.align import aligned
+from verse_morph.phantom.align import LEAST_EDGE_MM, aligned
 from verse_morph.phantom.check import check_options
 from verse_morph.phantom.neck import ring_on_dens
 from verse_morph.phantom.parameters import (
+    Pathology,
     PhantomOptions,
     RibParameters,
     SacrumParameters,
@@ -57,10 +58,10 @@ def draw_parameters(rng: np.random.Generator, options: PhantomOptions | None = N
             regular[shape.level] = shape
         if shapes[index] is not formed:
             before[shape.level] = formed
-    chain = _settled(chain, shapes, regular)
+    chain = _worn(_settled(chain, shapes, regular), shapes, options.pathology)
     vertebrae = aligned(chain, shapes, options.alignment)
     vertebrae = (ring_on_dens(vertebrae[0], vertebrae[1]), *vertebrae[1:])
-    sacrum = _sacrum(rng, vertebrae[-1], size, options.variants)
+    sacrum = _sacrum(rng, vertebrae[-1], size, options)
     ribs = _ribs(rng, levels, size, options.variants)
     width, depth = 252 * np.exp(0.06 * size + 0.05 * rng.normal()), 178 * np.exp(0.05 * size + 0.07 * rng.normal())
     before = {
@@ -281,6 +282,16 @@ def _settled(chain: Chain, shapes: list[VertebraParameters], before: dict[str, V
     return replace(chain, distances_mm=distances, sagittal_deg=sagittal, coronal_deg=coronal)
 
 
+def _worn(chain: Chain, shapes: list[VertebraParameters], pathology: Pathology) -> Chain:
+    """The chain after its worn discs have sunk; :func:`aligned` keeps the edges of the bodies apart."""
+    distances = chain.distances_mm.copy()
+    for disc in pathology.worn_discs:
+        i = chain.levels.index(Level(disc.level))
+        if i < len(distances):
+            distances[i] -= disc.loss_pct / 100 * (distances[i] - (shapes[i].rim_height + shapes[i + 1].rim_height) / 2)
+    return replace(chain, distances_mm=distances)
+
+
 def _least_gap(tilt_deg: FloatArray, shapes: list[VertebraParameters], i: int) -> float:
     """Gap that the middle of a disc needs so that its narrowest edge keeps the least distance."""
     turn = np.radians(tilt_deg[i + 1] - tilt_deg[i])
@@ -288,12 +299,21 @@ def _least_gap(tilt_deg: FloatArray, shapes: list[VertebraParameters], i: int) -
     return float(ref.LEAST_DISC_MM + abs(turn - wedge) * shapes[i].depth_inferior / 2)
 
 
-def _sacrum(rng: np.random.Generator, last: VertebraParameters, size: float, variants: Variants) -> SacrumParameters:
+def _sacrum(
+    rng: np.random.Generator, last: VertebraParameters, size: float, options: PhantomOptions
+) -> SacrumParameters:
     """The sacrum below the last vertebra: thickness of the lumbosacral disc and angle between the endplates drawn."""
     disc, angle, long, curve = 10.0 + 2.5 * rng.normal(), 13.0 + 3.5 * rng.normal(), rng.normal(), 38 + 7 * rng.normal()
-    if variants.castellvi in ("3a", "3b", "4"):
+    if options.variants.castellvi in ("3a", "3b", "4"):
         disc, angle = 4.5, 0.5 * angle
     disc, angle = float(np.clip(disc, 4.0, 15.0)), float(np.clip(angle, 2.0, 21.0))
+    for worn in options.pathology.worn_discs:
+        if worn.level == last.level:
+            loss = worn.loss_pct / 100
+            # A sunken disc loses its wedge as well; its back edge stays open.
+            angle *= 1 - loss / 2
+            edge = np.tan(np.radians(angle)) * 0.48 * last.depth_inferior - np.tan(np.radians(angle / 2)) * 4.0
+            disc = min(disc, max(disc * (1 - loss), LEAST_EDGE_MM + float(edge)))
     tilt = rim_tilts(last)
     lower = -tilt["inferior_sagittal"]
     rotation = frame_at(lower + angle, -tilt["inferior_coronal"], 0.0)

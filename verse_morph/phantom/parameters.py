@@ -65,6 +65,16 @@ class Osteophyte:
 
 
 @dataclass(frozen=True)
+class WornDisc:
+    """The disc below a level, lower by ``loss_pct`` per cent of the height it would have had, as far as the bodies'
+    edges allow.
+    """
+
+    level: str
+    loss_pct: float
+
+
+@dataclass(frozen=True)
 class StumpRib:
     """A rib shorter than usual: last ribs or ribs on L1."""
 
@@ -112,6 +122,7 @@ class Pathology:
     schmorl_nodes: tuple[Schmorl, ...] = ()
     osteophytes: tuple[Osteophyte, ...] = ()
     laminectomy: tuple[str, ...] = ()
+    worn_discs: tuple[WornDisc, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from verse_morph.phantom.parameters import (
     StumpRib,
     Variants,
     View,
+    WornDisc,
 )
 from verse_morph.phantom.presets import draw_preset, preset
 
@@ -58,6 +59,11 @@ _REGIONS: tuple[tuple[str, str, float], ...] = (
     ("C1", "T4", 0.10),
 )
 _ORIENTATIONS = ("PIR", "LPS", "LAS", "RAS")
+# Share of people without complaints in whom imaging finds a disc that lost height, and a slipped vertebra, at 25, 35,
+# ... 85 years: Brinjikji et al. 2015, AJNR 36:811, table 2.
+_DECADES = np.arange(25, 95, 10)
+_WORN_DISC = (0.24, 0.34, 0.45, 0.56, 0.67, 0.76, 0.84)
+_SLIP = (0.03, 0.05, 0.08, 0.14, 0.23, 0.35, 0.50)
 # Largest number of voxels of a case before slices are taken out.
 MOST_VOXELS = 48e6
 # Irrational steps: the n-th case of every factor falls into the gaps left by those before it.
@@ -116,6 +122,11 @@ def draw_recipe(index: int, seed: int, variant: str, preset_name: str | None, rn
     view = _view(variant, variants, sagittal=scanner.slice_axis == 0, share=float(even[5]), rng=rng)
     age = float(np.clip(rng.normal(56.2, 17.6), 18, 92))
     pathology = _pathology(variant, variants, age, rng)
+    alignment = _alignment(view, rng)
+    if variant != "none":
+        # Of its own, so that everything else about a case stays whether or not it is worn.
+        discs, slips = _wear(variants, age, rng.spawn(1)[0])
+        pathology, alignment = replace(pathology, worn_discs=discs), replace(alignment, slips_mm=slips)
     options = PhantomOptions(
         sex="F" if even[6] < 156 / 300 else "M",
         age=age,
@@ -124,7 +135,7 @@ def draw_recipe(index: int, seed: int, variant: str, preset_name: str | None, rn
         neck=view.upper.startswith("C"),
         variants=variants,
         pathology=pathology,
-        alignment=_alignment(view, rng),
+        alignment=alignment,
         view=view,
     )
     turn = rng.normal(0, (5, 3, 3)) if rng.random() < 0.3 else np.zeros(3)
@@ -231,3 +242,25 @@ def _alignment(view: View, rng: np.random.Generator) -> Alignment:
     if rng.random() < 0.12 and view.lower == "S":
         return Alignment(coronal_curve_deg=float(rng.choice((-1, 1)) * rng.uniform(10, 30)))
     return Alignment()
+
+
+def _wear(variants: Variants, age: float, rng: np.random.Generator) -> tuple[tuple[WornDisc, ...], dict[str, float]]:
+    """Worn discs and at most one slipped vertebra, on a worn disc; most of both in the lower lumbar spine."""
+    levels = [*_levels(variants), f"L{variants.lumbar}"]
+    if variants.castellvi in ("3a", "3b", "4"):
+        levels = levels[:-1]
+    above_sacrum = np.arange(len(levels), 0, -1)
+    count, slipped = 0, rng.random() < np.interp(age, _DECADES, _SLIP)
+    if rng.random() < np.interp(age, _DECADES, _WORN_DISC):
+        count = 1 + int(rng.binomial(4, np.clip((age - 30) / 100, 0, 0.5)))
+    weights = 1.0 / above_sacrum
+    where = rng.choice(levels, size=count, replace=False, p=weights / weights.sum())
+    losses = {str(level): float(rng.uniform(20, 85)) for level in where}
+    slips: dict[str, float] = {}
+    if slipped:
+        # L4 mostly, or what is the last but one; the very last is held by the pelvis.
+        level = f"L{variants.lumbar - int(rng.choice((1, 2, 3), p=(0.75, 0.18, 0.07)))}"
+        forward = rng.random() < 0.8
+        slips[level] = float(rng.uniform(3, 10) if forward else rng.uniform(-5, -2))
+        losses.setdefault(level, float(rng.uniform(20, 85)))
+    return tuple(WornDisc(level, loss) for level, loss in losses.items()), slips
