@@ -23,6 +23,7 @@ class Flag(enum.Enum):
     DIRECTION_SMOOTHED = "direction_smoothed"
     ENDPLATE_COLLAPSED = "endplate_collapsed"
     BODY_FRACTION_UNUSUAL = "body_fraction_unusual"
+    HIGHER_THAN_NEIGHBOURS = "higher_than_neighbours"
     SPECKS_REMOVED = "specks_removed"
     SEPARATED_PIECES = "separated_pieces"
     NEIGHBOUR_OVERLAP = "neighbour_overlap"

@@ -254,3 +254,29 @@ def test_progress_reaches_the_end_of_every_stage():
 def test_a_missing_part_says_why():
     with pytest.raises(NotMeasurable, match="C1: C1 has no body"):
         raise build_spine(column("C1"))["C1"].missing("frame")
+
+
+# --- heights among neighbours -------------------------------------------------------------------------------------
+
+
+def stacked(heights):
+    """Lumbar solids of given heights with gaps of 9 mm."""
+    places, foot = {}, 0.0
+    for number, height in enumerate(heights, 1):
+        solid = SolidVertebra(Body(40, 30, height, height), spinous_length=18, transverse_length=14)
+        places[Level(f"L{number}")] = (solid, Placement(offset_mm=[0.2, 0, foot - height / 2]))
+        foot -= height + 9.0
+    return spine_labelmap(places, Sampling(1.5, margin_mm=5))
+
+
+@pytest.mark.parametrize(("last", "flagged"), [(24.0, False), (26.0, False), (31.0, True)])
+def test_a_body_much_higher_than_its_neighbours_is_flagged(last, flagged):
+    """Of the highest of its neighbours a quarter: 31 mm beside 22 and 23 may be a vertebra with its disc."""
+    spine = build_spine(stacked([22.0, 22.0, 23.0, last]))
+    flags = [Flag.HIGHER_THAN_NEIGHBOURS in vertebra.flags for vertebra in spine]
+    assert flags == [False, False, False, flagged]
+
+
+def test_one_neighbour_says_too_little_about_a_height():
+    spine = build_spine(stacked([22.0, 31.0]))
+    assert not any(Flag.HIGHER_THAN_NEIGHBOURS in vertebra.flags for vertebra in spine)

@@ -55,6 +55,18 @@ def test_a_rib_that_meets_the_border_is_no_stump():
     assert "border" in rib.why
 
 
+@pytest.mark.parametrize(("gap_mm", "kind"), [(6.0, "not_assessable"), (26.0, "stump")])
+def test_a_rib_with_a_gap_in_its_neck_is_no_stump(gap_mm, kind):
+    """A thin neck falls below the threshold of bone; what lies far away is another thing."""
+    scene = scene_with(14)
+    way = np.array([-0.8, -0.3, -0.52])
+    start = np.array([-21.5, -6.0, 25.0]) + way * (12.0 + 8.0 + gap_mm)
+    scene.rod([start, start + way * 60.0])
+    rib = found(scene)["T12", "left"]
+    assert rib.kind == kind
+    assert ("larger bone" in rib.why) == (kind == "not_assessable")
+
+
 def test_without_view_beside_the_vertebra_absence_says_nothing():
     scene = Scene(shape=(46, 90, 120))
     scene.vertebra("T12", (0, 0, 10))

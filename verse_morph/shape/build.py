@@ -12,7 +12,7 @@ from verse_morph.anatomy import Level, missing_between
 from verse_morph.errors import InputError
 from verse_morph.shape.crop import crop_levels
 from verse_morph.shape.draft import Draft, Progress, each, first_drafts
-from verse_morph.shape.finish import check_bodies, finish
+from verse_morph.shape.finish import check_bodies, finish, flag_higher
 from verse_morph.shape.passes import outline, settle
 from verse_morph.shape.sacrum import sacral_endplate
 from verse_morph.spine import Flag, Spine, Vertebra
@@ -65,7 +65,7 @@ def build_spine(labels: LabelMap, scan: Scan | None = None, progress: Progress |
     vertebrae = each(lambda d: finish(d, scan, drafts), drafts, report, "surfaces")
     assumed = numbering_assumed(crops)
     flags = frozenset({Flag.NUMBERING_ASSUMED}) if assumed else frozenset()
-    vertebrae = [replace(v, flags=v.flags | flags) for v in vertebrae]
+    vertebrae = flag_higher([replace(v, flags=v.flags | flags) for v in vertebrae])
     sacrum, sacrum_note = sacral_endplate(labels, vertebrae[-1])
     further = [ASSUMED_NOTE] * assumed + [sacrum_note] * bool(sacrum_note)
     notes = (*labels.notes, *_gap_notes(vertebrae), *further)

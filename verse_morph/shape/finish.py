@@ -19,6 +19,8 @@ from verse_morph.volume import Scan
 BODY_FRACTION = (0.33, 0.76)
 OVERLAP_FLAG, OVERLAP_STOP = 0.15, 0.5
 VISIBLE_BODY = 0.9
+# Beyond this many times the highest of the two bodies above and the two below, of which two at least must be known.
+HIGHER, NEAR, FEWEST_NEAR = 1.25, 2, 2
 
 
 def check_bodies(drafts: list[Draft]) -> list[Draft]:
@@ -71,6 +73,26 @@ def _overlap(draft: Draft) -> float:
     sides = [local[local[:, 2] > 0], local[local[:, 2] <= 0]]
     area = len(np.unique(np.round(body[:, :2] / cell), axis=0))
     return max(len(np.unique(np.round(side[:, :2] / cell), axis=0)) for side in sides) / area
+
+
+def flag_higher(vertebrae: list[Vertebra]) -> list[Vertebra]:
+    """The vertebrae, those much higher than the bodies near them flagged: heights change slowly along a spine."""
+    heights = [_rim_distance(v) for v in vertebrae]
+    out = []
+    for i, (vertebra, own) in enumerate(zip(vertebrae, heights, strict=True)):
+        beside = heights[max(i - NEAR, 0) : i] + heights[i + 1 : i + 1 + NEAR]
+        known = [height for height in beside if height is not None]
+        if own is not None and len(known) >= FEWEST_NEAR and own > HIGHER * max(known):
+            vertebra = replace(vertebra, flags=vertebra.flags | {Flag.HIGHER_THAN_NEIGHBOURS})
+        out.append(vertebra)
+    return out
+
+
+def _rim_distance(vertebra: Vertebra) -> float | None:
+    """Distance of the rim planes along the vertebra's own axis, mm."""
+    if vertebra.superior is None or vertebra.inferior is None or vertebra.frame is None:
+        return None
+    return float((vertebra.superior.rim.point_mm - vertebra.inferior.rim.point_mm) @ vertebra.frame.superior)
 
 
 def _reasons(draft: Draft) -> dict[str, str]:

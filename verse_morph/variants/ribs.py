@@ -70,6 +70,8 @@ BRIGHT_HU = 450.0
 TOUCH_MM2 = 200.0
 # A rib whose tip lies this near to the border with another one ends there only because they were parted.
 TIP_MM = 8.0
+# A rib may be interrupted where its neck is thin: bone of no other rib this near to a stump may be the rest of it.
+GAP_MM = 10.0
 
 Place = tuple[Level, str]
 
@@ -129,14 +131,15 @@ def find_ribs(around: Surroundings, rules: Rules) -> tuple[Rib, ...]:
     if around.hu is None and not around.has_ribs:
         return tuple(_nothing(v.level, side, "needs a CT or a mask with ribs") for v in carriers for side in SIDES)
     near = around.box(*_thorax(around, carriers), finest_mm=0.9)
-    found = _named(near, around.spine) if around.has_ribs else _assigned(near, _bony(near, rules), around)
+    pieces = None if around.has_ribs else _bony(near, rules)
+    found = _named(near, around.spine) if pieces is None else _assigned(near, pieces, around)
     out = []
     for vertebra in carriers:
         frame = frame_of(vertebra, around.spine)
         for side in SIDES:
             piece = found.get((vertebra.level, side))
             out.append(_rib(vertebra, side, piece, near, frame, rules))
-    return tuple(out)
+    return tuple(out) if pieces is None else _interrupted(out, found, pieces, near)
 
 
 def frame_of(vertebra: Vertebra, spine: Spine) -> Frame | None:
@@ -470,17 +473,42 @@ def _classed(rib: Rib, piece: Piece, near: Neighbourhood, rules: Rules) -> Rib:
     return replace(rib, kind=kind, why=why, truncated=truncated, borderline=borderline)
 
 
+def _interrupted(
+    ribs: Sequence[Rib], found: Mapping[Place, Piece], pieces: NDArray, near: Neighbourhood
+) -> tuple[Rib, ...]:
+    """The ribs, without a class where a stump may be the head of a longer rib whose neck is too thin to be seen."""
+    loose = pieces.copy()
+    for piece in found.values():
+        loose[piece.box][piece.mask] = 0
+    sizes, out = np.bincount(pieces.ravel()), []
+    for rib in ribs:
+        if rib.kind == "stump" and rib.points_mm is not None and rib.level is not Level.C7:
+            voxels, apart = _within(loose > 0, near.grid, rib.points_mm[-1], GAP_MM)
+            own = found[rib.level, rib.side].mask.sum()
+            if len(voxels) and sizes[loose[tuple(voxels.T)]].max() > own:
+                why = f"it ends after {rib.length_mm:.0f} mm, {apart.min():.0f} mm from larger bone: it may go on"
+                rib = replace(rib, kind="not_assessable", why=why, truncated=True, borderline=False)
+        out.append(rib)
+    return tuple(out)
+
+
 def _ends_at_an_outline(rib: Rib, near: Neighbourhood) -> bool:
     """Whether the tip lies where bone beside the mask begins not to be looked at: a mask that takes part of a rib for
     a process cuts it in two.
     """
     assert rib.points_mm is not None
     reach = _peel_mm(near) + float(near.grid.spacing_mm.max())
-    middle, more = near.grid.to_index(rib.points_mm[-1]), reach / near.grid.spacing_mm
+    return bool(len(_within(near.levels > 0, near.grid, rib.points_mm[-1], reach)[0]))
+
+
+def _within(mask: NDArray[np.bool_], grid: Grid, place_mm: FloatArray, reach_mm: float) -> tuple[NDArray, FloatArray]:
+    """Voxels (N, 3) of a mask that lie this near to a place, and how near, mm."""
+    middle, more = grid.to_index(place_mm), reach_mm / grid.spacing_mm
     low = np.maximum(np.floor(middle - more), 0).astype(int)
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, np.ceil(middle + more) + 1, strict=True))
-    voxels = np.argwhere(near.levels[box] > 0) + low
-    return bool((np.linalg.norm(near.grid.to_world(voxels) - rib.points_mm[-1], axis=1) <= reach).any())
+    voxels = np.argwhere(mask[box]) + low
+    apart = np.linalg.norm(grid.to_world(voxels) - place_mm, axis=1)
+    return voxels[apart <= reach_mm], apart[apart <= reach_mm]
 
 
 def _parted(rib: Rib, joint_mm: FloatArray, near: Neighbourhood) -> bool:

@@ -29,6 +29,9 @@ SAID: Mapping[str, str] = {
     str(Flag.DIRECTION_SMOOTHED): "Its own endplates gave no trustworthy direction: that of its neighbours is used.",
     str(Flag.ENDPLATE_COLLAPSED): "One endplate is so far out of line that the spine's course decides what is up.",
     str(Flag.BODY_FRACTION_UNUSUAL): "Body and arch share the vertebra in an unusual way: look at the mask.",
+    str(
+        Flag.HIGHER_THAN_NEIGHBOURS
+    ): "A quarter higher than the bodies near it: the mask may hold a disc, or those bodies lost height.",
     str(Flag.SPECKS_REMOVED): "Small loose pieces of the mask were left out.",
     str(Flag.SEPARATED_PIECES): "The mask of this vertebra is in several large pieces.",
     str(
