@@ -70,6 +70,17 @@ def test_a_point_between_two_does_not_jump_over_one(end):
     assert np.linalg.norm(core(found[level]).centre_mm - places[0] * sign) < 2
 
 
+def test_the_long_last_step_of_a_long_row_is_no_jump():
+    """Steps grow from chest to sacrum: the usual one at the lower end is that of the loin."""
+    heights = 75 - np.cumsum([0, 20, 20, 20, 22, 27, 31, 34])
+    places = [np.array([4.0, -6.0, z]) for z in heights]
+    scan = ball_scan(scan_grid(size_mm=(70, 70, 220)), places)
+    levels = [Level.T10, Level.T11, Level.T12, Level.L1, Level.L2, Level.L3, Level.L4, Level.L5]
+    last = outline(scan, dict(zip(levels, places, strict=True)), NearAndBright(reach_mm=24.0), CPU)[-1]
+    assert last.moved_mm == 0
+    assert np.linalg.norm(core(last).centre_mm - places[-1]) < 1
+
+
 def test_nothing_there_is_nothing_outlined(scan):
     (found,) = outline(scan, {Level.T5: np.array([-25.0, 25.0, 60.0])}, NearAndBright(), CPU)
     assert found.volume_mm3 == 0
