@@ -217,9 +217,8 @@ def _no_jump(level: Level, centre_mm: FloatArray, points_mm: Mapping[Level, Floa
     if here not in (0, len(order) - 1) or len(steps) < FEWEST_STEPS:
         return centre_mm
     neighbour = order[1] if here == 0 else order[-2]
-    # Of the nearest ones: in a long row steps of a chest are much shorter than the last lumbar one.
-    nearest = steps[: USUAL_REACH + 1] if here == 0 else steps[-USUAL_REACH - 1 :]
-    usual = float(np.median(nearest))
+    # At this end: in a long row steps of a chest are much shorter than the last lumbar one.
+    usual = usual_steps_mm(steps)[0 if here == 0 else -1]
     apart = centre_mm - points_mm[neighbour]
     length = float(np.linalg.norm(apart))
     if missing_between(*sorted((level, neighbour))) or length <= JUMPED * usual:

@@ -477,13 +477,15 @@ def _interrupted(
     ribs: Sequence[Rib], found: Mapping[Place, Piece], pieces: NDArray, near: Neighbourhood
 ) -> tuple[Rib, ...]:
     """The ribs, without a class where a stump may be the head of a longer rib whose neck is too thin to be seen."""
+    if not any(rib.kind == "stump" for rib in ribs):
+        return tuple(ribs)
     loose = pieces.copy()
     for piece in found.values():
         loose[piece.box][piece.mask] = 0
     sizes, out = np.bincount(pieces.ravel()), []
     for rib in ribs:
         if rib.kind == "stump" and rib.points_mm is not None and rib.level is not Level.C7:
-            voxels, apart = _within(loose > 0, near.grid, rib.points_mm[-1], GAP_MM)
+            voxels, apart = _within(loose, near.grid, rib.points_mm[-1], GAP_MM)
             own = found[rib.level, rib.side].mask.sum()
             if len(voxels) and sizes[loose[tuple(voxels.T)]].max() > own:
                 why = f"it ends after {rib.length_mm:.0f} mm, {apart.min():.0f} mm from larger bone: it may go on"
@@ -498,15 +500,15 @@ def _ends_at_an_outline(rib: Rib, near: Neighbourhood) -> bool:
     """
     assert rib.points_mm is not None
     reach = _peel_mm(near) + float(near.grid.spacing_mm.max())
-    return bool(len(_within(near.levels > 0, near.grid, rib.points_mm[-1], reach)[0]))
+    return bool(len(_within(near.levels, near.grid, rib.points_mm[-1], reach)[0]))
 
 
-def _within(mask: NDArray[np.bool_], grid: Grid, place_mm: FloatArray, reach_mm: float) -> tuple[NDArray, FloatArray]:
-    """Voxels (N, 3) of a mask that lie this near to a place, and how near, mm."""
+def _within(labels: NDArray, grid: Grid, place_mm: FloatArray, reach_mm: float) -> tuple[NDArray, FloatArray]:
+    """Labelled voxels (N, 3) that lie this near to a place, and how near, mm."""
     middle, more = grid.to_index(place_mm), reach_mm / grid.spacing_mm
     low = np.maximum(np.floor(middle - more), 0).astype(int)
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, np.ceil(middle + more) + 1, strict=True))
-    voxels = np.argwhere(mask[box]) + low
+    voxels = np.argwhere(labels[box] > 0) + low
     apart = np.linalg.norm(grid.to_world(voxels) - place_mm, axis=1)
     return voxels[apart <= reach_mm], apart[apart <= reach_mm]
 
