@@ -200,6 +200,17 @@ def test_an_l6_is_proposed_where_the_sacrum_leaves_room_for_it(away_mm, lowest):
         assert np.allclose(proposed[lowest], points[Level.L5] - [0.0, 0.0, 30.0])
 
 
+def test_a_vertebra_of_a_neck_is_missed_in_a_row_with_the_long_steps_of_a_loin():
+    levels = [level for level in Level if level not in (Level.C1, Level.C2, Level.T13, Level.L6, Level.S1)]
+    steps = [15.0] * 5 + [24.0] * 12 + [34.0] * 5
+    depths = np.concatenate([[0.0], np.cumsum(steps)])[: len(levels)]
+    points = {level: np.array([0.0, 0.0, 200.0 - depth]) for level, depth in zip(levels, depths, strict=True)}
+    c5 = points.pop(Level.C5)
+    proposed = missed_points(points, np.zeros(GRID.shape, np.float32), GRID)
+    assert list(proposed) == [Level.C5]
+    assert np.allclose(proposed[Level.C5], c5)
+
+
 def test_an_l6_is_looked_for_where_naming_saw_something():
     names = (Level.L2, Level.L3, Level.L4, Level.L5)
     points = {level: np.array([0.0, 0.0, 50.0 - 30.0 * k]) for k, level in enumerate(names)}

@@ -1,6 +1,7 @@
 """Cut, fused, lonely, odd and missing vertebrae: flagged, and not measured where no number can be trusted."""
 
 import functools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from verse_morph.errors import InputError, NotMeasurable
 from verse_morph.measure import CATALOGUE, measure
 from verse_morph.phantom.solids import Body, Placement, Sampling, SolidVertebra, spine_labelmap
 from verse_morph.shape import build_spine, numbering_assumed
+from verse_morph.shape.build import _gap_notes
 from verse_morph.space import Grid
 from verse_morph.spine import Flag
 from verse_morph.volume import LabelMap, Scan
@@ -280,3 +282,30 @@ def test_a_body_much_higher_than_its_neighbours_is_flagged(last, flagged):
 def test_one_neighbour_says_too_little_about_a_height():
     spine = build_spine(stacked([22.0, 31.0]))
     assert not any(Flag.HIGHER_THAN_NEIGHBOURS in vertebra.flags for vertebra in spine)
+
+
+# --- room in a row -----------------------------------------------------------------------------------------------
+
+
+def row_of(first, steps):
+    """Vertebrae from a level downwards whose centres lie these steps apart."""
+    levels = [level for level in Level if level is not Level.T13]
+    depths = np.concatenate([[0.0], np.cumsum(steps)])
+    start = levels.index(Level(first))
+    return [SimpleNamespace(level=levels[start + k], centre_mm=np.array([0, 0, -d])) for k, d in enumerate(depths)]
+
+
+def test_the_long_steps_of_the_loin_below_a_neck_and_chest_are_no_gap():
+    """A step of 38 mm at L3 is usual there and 1.7 times the median of the whole row."""
+    neck, chest = [16.0] * 5, np.linspace(18, 30, 13)
+    assert not _gap_notes(row_of("C3", [*neck, *chest, 33.0, 35.0, 38.0, 37.0]))
+
+
+def test_a_step_with_room_for_a_chest_vertebra_is_told_below_which_the_loin_is_long():
+    notes = _gap_notes(row_of("T6", [22.0, 22.0, 44.0, 24.0, 25.0, 27.0, 30.0, 33.0, 35.0, 36.0, 36.0]))
+    assert notes == ["44 mm between T8 and T9, 1.8 times the usual step: one may be missing"]
+
+
+def test_a_level_left_out_by_name_is_told_and_its_step_is_that_of_two():
+    vertebrae = [v for v in row_of("T10", [25.0, 27.0, 30.0, 33.0, 35.0]) if v.level is not Level.T11]
+    assert _gap_notes(vertebrae) == ["not in the mask between T10 and T12: T11"]

@@ -14,9 +14,10 @@ from torch import nn
 
 from verse_morph.anatomy import Level
 from verse_morph.segment.compute import Compute
-from verse_morph.segment.outline import Outlined, core, outline, steps_mm, usual_steps_mm
+from verse_morph.segment.outline import Outlined, core, outline, steps_mm
 from verse_morph.segment.resample import Reduced
 from verse_morph.space import FloatArray
+from verse_morph.spine import usual_steps_mm
 
 # Outlines with a mean probability inside of less than this are unsure; one whole vertebra is outlined more surely.
 UNSURE = 0.93

@@ -9,8 +9,9 @@ import numpy as np
 from verse_morph.anatomy import Level
 from verse_morph.segment.identify import sacral_share, sacrum_top
 from verse_morph.segment.locate import Location
-from verse_morph.segment.outline import steps_mm, usual_steps_mm
+from verse_morph.segment.outline import steps_mm
 from verse_morph.space import FloatArray
+from verse_morph.spine import usual_steps_mm
 
 # From one body's middle to the next, and from the last one's to that of the sacrum's upper front: this many usual
 # steps leave room for a vertebra.

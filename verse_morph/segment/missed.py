@@ -12,6 +12,7 @@ from verse_morph.segment.counting import last_step_mm, room_above_sacrum
 from verse_morph.segment.outline import HALF, Outlined, steps_mm
 from verse_morph.segment.resample import nearest
 from verse_morph.space import FloatArray, Grid
+from verse_morph.spine import usual_steps_mm
 
 # Probability of spine that the locating network must give where a vertebra is proposed beyond an end.
 SPINE = 0.5
@@ -51,16 +52,17 @@ def missed_points(
     if len(levels) < 2:
         return {}
     steps = steps_mm(points_mm)
-    usual = float(np.median(list(steps.values())))
+    usual = usual_steps_mm(list(steps.values()))
     proposed: dict[Level, FloatArray] = {}
-    for (upper, lower), step in steps.items():
+    for ((upper, lower), step), near in zip(steps.items(), usual, strict=True):
         gap = missing_between(upper, lower)
-        if gap and step > ROOM * usual:
+        if gap and step > ROOM * near:
             parts = np.arange(1, len(gap) + 1) / (len(gap) + 1)
             proposed |= {v: (1 - t) * points_mm[upper] + t * points_mm[lower] for v, t in zip(gap, parts, strict=True)}
-    for end, inner, level in ((levels[0], levels[1], _above(levels[0])), (levels[-1], levels[-2], _below(levels[-1]))):
+    upper_end, lower_end = (levels[0], levels[1], _above(levels[0])), (levels[-1], levels[-2], _below(levels[-1]))
+    for (end, inner, level), near in ((upper_end, usual[0]), (lower_end, usual[-1])):
         last = points_mm[end] - points_mm[inner]
-        point = points_mm[end] + last * min(1.0, 1.3 * usual / max(float(np.linalg.norm(last)), 1e-6))
+        point = points_mm[end] + last * min(1.0, 1.3 * near / max(float(np.linalg.norm(last)), 1e-6))
         if level is not None and nearest(spine, grid, point[None])[0] >= SPINE:
             proposed[level] = point
     if levels[-1] is Level.L5 and sacrum_top_mm is not None and room_above_sacrum(points_mm, sacrum_top_mm, seen_mm):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -19,6 +19,7 @@ from verse_morph.segment.resample import Reduced, reduced, sample
 from verse_morph.segment.thickest import thickest_part
 from verse_morph.segment.weights import to_device
 from verse_morph.space import FloatArray, Grid, frozen
+from verse_morph.spine import usual_steps_mm
 from verse_morph.volume import Scan
 
 Report = Callable[[str, int, int], None]
@@ -31,7 +32,6 @@ FAR_MM = 6.0
 JUMPED = 1.35
 SMALLEST_VOXELS = 500
 FEWEST_STEPS = 2
-USUAL_REACH = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,17 +153,6 @@ def steps_mm(points_mm: Mapping[Level, FloatArray]) -> dict[tuple[Level, Level],
         (a, b): float(np.linalg.norm(points_mm[b] - points_mm[a])) / (1 + len(missing_between(a, b)))
         for a, b in pairwise(sorted(points_mm))
     }
-
-
-def usual_steps_mm(steps: Sequence[float]) -> FloatArray:
-    """Usual step at each step of a row, mm: the median of up to two on either side, since they grow from head to foot.
-
-    Parameters
-    ----------
-    steps : sequence of float
-        As of :func:`steps_mm`, head to foot.
-    """
-    return np.array([np.median(steps[max(0, k - USUAL_REACH) : k + USUAL_REACH + 1]) for k in range(len(steps))])
 
 
 def patch_logits(

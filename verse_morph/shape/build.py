@@ -15,7 +15,7 @@ from verse_morph.shape.draft import Draft, Progress, each, first_drafts
 from verse_morph.shape.finish import check_bodies, finish, flag_higher
 from verse_morph.shape.passes import outline, settle
 from verse_morph.shape.sacrum import sacral_endplate
-from verse_morph.spine import Flag, Spine, Vertebra
+from verse_morph.spine import Flag, Spine, Vertebra, usual_steps_mm
 from verse_morph.volume import LabelMap, Scan
 
 # A step of this many usual steps between neighbours has room for another vertebra.
@@ -91,12 +91,10 @@ def _require_head_to_foot(drafts: list[Draft]) -> None:
 
 def _gap_notes(vertebrae: list[Vertebra]) -> list[str]:
     """Levels missing between two labelled ones, and steps with room for one more (an unlabelled T12 or T13)."""
-    notes = []
-    steps = [_step_mm(upper, lower) for upper, lower in pairwise(vertebrae)]
-    known = [step for step in steps if np.isfinite(step)]
-    usual = float(np.median(known)) if known else np.inf
-    for (upper, lower), step in zip(pairwise(vertebrae), steps, strict=True):
-        gap = missing_between(upper.level, lower.level)
+    notes, pairs = [], list(pairwise(vertebrae))
+    gaps = [missing_between(upper.level, lower.level) for upper, lower in pairs]
+    steps = [_step_mm(*pair) / (1 + len(gap)) for pair, gap in zip(pairs, gaps, strict=True)]
+    for (upper, lower), gap, step, usual in zip(pairs, gaps, steps, usual_steps_mm(steps), strict=True):
         between = f"between {upper.level} and {lower.level}"
         if gap:
             notes.append(f"not in the mask {between}: {' '.join(str(level) for level in gap)}")
