@@ -202,8 +202,7 @@ def test_an_l6_is_proposed_where_the_sacrum_leaves_room_for_it(away_mm, lowest):
 
 def test_a_vertebra_of_a_neck_is_missed_in_a_row_with_the_long_steps_of_a_loin():
     levels = [level for level in Level if level not in (Level.C1, Level.C2, Level.T13, Level.L6, Level.S1)]
-    steps = [15.0] * 5 + [24.0] * 12 + [34.0] * 5
-    depths = np.concatenate([[0.0], np.cumsum(steps)])[: len(levels)]
+    depths = np.cumsum([0.0] + [15.0] * 5 + [24.0] * 12 + [34.0] * 4)
     points = {level: np.array([0.0, 0.0, 200.0 - depth]) for level, depth in zip(levels, depths, strict=True)}
     c5 = points.pop(Level.C5)
     proposed = missed_points(points, np.zeros(GRID.shape, np.float32), GRID)

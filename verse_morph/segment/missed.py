@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verse_morph.anatomy import Level, missing_between
-from verse_morph.segment.counting import last_step_mm, room_above_sacrum
+from verse_morph.segment.counting import room_above_sacrum
 from verse_morph.segment.outline import HALF, Outlined, steps_mm
 from verse_morph.segment.resample import nearest
 from verse_morph.space import FloatArray, Grid
@@ -59,15 +59,18 @@ def missed_points(
         if gap and step > ROOM * near:
             parts = np.arange(1, len(gap) + 1) / (len(gap) + 1)
             proposed |= {v: (1 - t) * points_mm[upper] + t * points_mm[lower] for v, t in zip(gap, parts, strict=True)}
-    upper_end, lower_end = (levels[0], levels[1], _above(levels[0])), (levels[-1], levels[-2], _below(levels[-1]))
-    for (end, inner, level), near in ((upper_end, usual[0]), (lower_end, usual[-1])):
+    ends = [
+        (levels[0], levels[1], _above(levels[0]), usual[0]),
+        (levels[-1], levels[-2], _below(levels[-1]), usual[-1]),
+    ]
+    for end, inner, level, near in ends:
         last = points_mm[end] - points_mm[inner]
         point = points_mm[end] + last * min(1.0, 1.3 * near / max(float(np.linalg.norm(last)), 1e-6))
         if level is not None and nearest(spine, grid, point[None])[0] >= SPINE:
             proposed[level] = point
     if levels[-1] is Level.L5 and sacrum_top_mm is not None and room_above_sacrum(points_mm, sacrum_top_mm, seen_mm):
         down = sacrum_top_mm - points_mm[Level.L5]
-        below = points_mm[Level.L5] + last_step_mm(points_mm) * down / float(np.linalg.norm(down))
+        below = points_mm[Level.L5] + usual[-1] * down / float(np.linalg.norm(down))
         proposed[Level.L6] = below if seen_mm is None else seen_mm
     return proposed
 
